@@ -1,1 +1,58 @@
-fn main() {}
+//! The one command for everything: `cargo xtask <command>`.
+//!
+//! It uses nothing that a machine with Rust does not have, says what it runs, and ends with the exit code of what failed.
+
+mod build;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and shows AgentKube.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build what is needed and show a job becoming a cluster, and going away again, in the lab.
+    Demo {
+        /// Passed on to `agentkube-lab demo`, such as `--keep`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Formatting, lints, every test, tidy.
+    Test {
+        /// Only the tests whose names hold this text; formatting, lints and tidy are then left out.
+        filter: Option<String>,
+    },
+    /// Build the plugins into target/plugins and the tests' guests into target/guests.
+    BuildPlugins,
+    /// Print the table of measurements.
+    Bench,
+    /// Formatting, lints, dead links, product names in the host.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo { arguments } => build::everything().and_then(|()| run::demo(&arguments)),
+        Command::Test { filter } => test::run(filter.as_deref()),
+        Command::BuildPlugins => build::host().and_then(|()| build::plugins()).and_then(|()| build::guests()),
+        Command::Bench => build::everything().and_then(|()| run::bench()),
+        Command::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Building: the host, the lab, the plugins and the tests' guests.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{self, Result, cargo, root, target};
+
+/// The target of our own components: no WASI, so that their imports are their capabilities.
+const WASM: &str = "wasm32-unknown-unknown";
+/// The target of components by authors who use the standard library's WASI.
+const WASI: &str = "wasm32-wasip2";
+
+/// Package, folder, name of the component.
+const PLUGINS: [(&str, &str, &str); 4] = [
+    ("agentkube-plugin-fulcrum", "plugins/fulcrum", "fulcrum"),
+    ("agentkube-plugin-kamaji", "plugins/kamaji", "kamaji"),
+    ("agentkube-plugin-proxmox", "plugins/proxmox", "proxmox"),
+    ("agentkube-plugin-toy", "sdk/examples/toy-cloud", "toy-cloud"),
+];
+
+/// Host, lab, plugins.
+pub fn everything() -> Result {
+    host()?;
+    plugins()
+}
+
+/// The daemon and the lab.
+pub fn host() -> Result {
+    run::run(cargo().args(["build", "--package", "agentkube", "--package", "agentkube-lab"]))
+}
+
+/// The plugins, packed with their manifests.
+pub fn plugins() -> Result {
+    let flags = prepare(WASM)?;
+    for (package, folder, name) in PLUGINS {
+        let module = compile(package, WASM, &flags)?;
+        pack(
+            &module,
+            &root().join(folder).join("manifest.json"),
+            &target().join("plugins").join(format!("{name}.wasm")),
+        )?;
+    }
+    Ok(())
+}
+
+/// What the tests load beside the plugins: one guest in each of the two targets.
+pub fn guests() -> Result {
+    let manifest = root().join("tests/guests/spike/manifest.json");
+    for (wasm, name) in [(WASM, "spike"), (WASI, "spike-wasip2")] {
+        let flags = prepare(wasm)?;
+        let module = compile("guest-spike", wasm, &flags)?;
+        pack(&module, &manifest, &target().join("guests").join(format!("{name}.wasm")))?;
+    }
+    Ok(())
+}
+
+/// Each plugin is built alone: together, cargo would switch on the SDK's features of every role in each of them.
+fn compile(package: &str, wasm: &str, flags: &[&str]) -> std::result::Result<std::path::PathBuf, String> {
+    let mut command = cargo();
+    command.args(["build", "--package", package, "--target", wasm, "--profile", "plugin", "--lib"]).args(flags);
+    if !flags.is_empty() {
+        command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19");
+    }
+    run::run(&mut command)?;
+    Ok(target().join(wasm).join("plugin").join(format!("{}.wasm", package.replace('-', "_"))))
+}
+
+fn pack(module: &Path, manifest: &Path, output: &Path) -> Result {
+    let folder = output.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    let mut command = Command::new(target().join("debug/agentkube"));
+    command.args(["plugin", "pack"]).arg(module).arg("--manifest").arg(manifest).arg("--output").arg(output);
+    run::run(&mut command)
+}
+
+/// Makes the target usable; gives the extra flags for cargo where the standard library must be built from its source.
+fn prepare(wasm: &'static str) -> std::result::Result<Vec<&'static str>, String> {
+    let library = Command::new("rustc").args(["--print", "target-libdir", "--target", wasm]).output();
+    let has_library = library.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        std::fs::read_dir(folder).is_ok_and(|entries| {
+            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+        })
+    });
+    if has_library {
+        return Ok(Vec::new());
+    }
+    eprintln!("The Rust target {wasm} is missing; adding it: rustup target add {wasm}");
+    let added = Command::new("rustup").args(["target", "add", wasm]).status().is_ok_and(|status| status.success());
+    if added {
+        return Ok(Vec::new());
+    }
+    if wasm == WASM && Command::new("wasm-ld-19").arg("--version").output().is_ok() {
+        eprintln!("rustup cannot add it; building the standard library from its source with wasm-ld-19");
+        return Ok(vec!["-Zbuild-std=std,panic_abort"]);
+    }
+    Err(format!(
+        "the Rust target {wasm} is missing and `rustup target add {wasm}` failed; install it, or on Debian the packages \
+         rustc-web, cargo-web, rust-web-src and lld-19"
+    ))
+}

@@ -1,0 +1,62 @@
+//! Running programs, and the paths of what was built.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Why a command of ours ended.
+pub type Result = std::result::Result<(), String>;
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), PathBuf::from)
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a program, says so, and fails when it fails.
+pub fn run(command: &mut Command) -> Result {
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let words = words.join(" ");
+    let shown = words.rsplit_once("/cargo ").map_or(words.clone(), |(_, rest)| format!("cargo {rest}"));
+    eprintln!("\n$ {}", shown.replace(&format!("{}/", root().display()), ""));
+    let status = command.status().map_err(|error| format!("cannot start `{shown}`: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{shown}` failed ({status})")) }
+}
+
+/// The variables that tell tests and the lab where the built things are.
+pub fn with_artifacts(command: &mut Command) -> &mut Command {
+    let target = target();
+    command
+        .env("AGENTKUBE_BIN", target.join("debug/agentkube"))
+        .env("AGENTKUBE_LAB_BIN", target.join("debug/agentkube-lab"))
+        .env("AGENTKUBE_PLUGINS", target.join("plugins"))
+        .env("AGENTKUBE_GUESTS", target.join("guests"))
+}
+
+/// `agentkube-lab demo`.
+pub fn demo(arguments: &[String]) -> Result {
+    let mut command = Command::new(target().join("debug/agentkube-lab"));
+    command.current_dir(root()).arg("demo").args(arguments);
+    run(with_artifacts(&mut command))
+}
+
+/// The measurements.
+pub fn bench() -> Result {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "agentkube-tests", "--bin", "bench"]);
+    run(with_artifacts(&mut command))
+}
