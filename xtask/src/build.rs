@@ -26,7 +26,8 @@ pub fn everything() -> Result {
 
 /// The daemon and the lab.
 pub fn host() -> Result {
-    run::run(cargo().args(["build", "--package", "agentkube", "--package", "agentkube-lab"]))
+    // The whole workspace, so that dependencies get the features that the tests build them with, and are built once.
+    run::run(cargo().args(["build", "--workspace", "--bins"]))
 }
 
 /// The plugins, packed with their manifests.

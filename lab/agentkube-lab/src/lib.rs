@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The lab: local servers that speak the real protocols of the systems around AgentKube.
+//!
+//! - [`Shell`] puts any [`lab_wire::Server`] behind real TLS on loopback.
+//! - [`Lab`] is all of it: Fulcrum Core, an admin cluster with Kamaji and its tenants, Proxmox VE, the toy cloud.
+//! - [`machine`]: machines that boot from what was delivered to them.
+//! - [`ca`] and [`tls`] make and read the certificates for that.
+//! - [`Clock`] is the time of everything.
+
+pub mod ca;
+mod clock;
+mod error;
+pub mod lab;
+pub mod machine;
+mod shell;
+pub mod tls;
+
+pub use clock::Clock;
+pub use error::Error;
+pub use lab::Lab;
+pub use machine::{Machine, Machines};
+pub use shell::Shell;

@@ -52,7 +52,7 @@ impl Kamaji {
             let now = clock::now();
             self.complain(&object, &reason, now.saturating_sub(began))?;
             if reason != said {
-                log::info(&format!("{}: {reason}", call.owner.cluster), &[]);
+                log::info(format!("{}: {reason}", call.owner.cluster), &[]);
                 said.clone_from(&reason);
             }
             let left = call.deadline_ms.saturating_sub(now).saturating_sub(MARGIN_MS);

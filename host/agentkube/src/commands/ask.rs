@@ -1,0 +1,85 @@
+//! Commands that ask a running daemon: `status`, `jobs`, `clusters`, `kubeconfig`.
+
+use serde_json::Value;
+
+use super::{ask, printed, table};
+use crate::admin::Question;
+use crate::cli::{Ask, ConfigFile};
+
+/// How the daemon is.
+pub async fn status(command: &Ask) -> miette::Result<()> {
+    let answer = ask(&command.config, &Question::Status).await?;
+    if printed(&answer, command.output) {
+        return Ok(());
+    }
+    println!("AgentKube {}, installation {}", text(&answer, "/version"), text(&answer, "/installation"));
+    let sources = answer.pointer("/health/sources").and_then(Value::as_object);
+    for (name, source) in sources.into_iter().flatten() {
+        let state = match (source.get("disabled"), source.get("trouble").and_then(Value::as_str)) {
+            (Some(Value::Bool(true)), _) => "disabled by an administrator".to_owned(),
+            (_, Some(trouble)) => trouble.to_owned(),
+            _ => "reached".to_owned(),
+        };
+        println!("job source {name}: {state}");
+    }
+    let plugins = rows(&answer, "/plugins", &["/name", "/role", "/plugin", "/version"]);
+    println!("\n{}", table(&["NAME", "ROLE", "PLUGIN", "VERSION"], &plugins));
+    let intents = answer.pointer("/counts/intents").and_then(Value::as_array);
+    let counts: Vec<Vec<String>> = intents.into_iter().flatten().map(|row| cells(row, &["/0", "/1", "/2"])).collect();
+    if !counts.is_empty() {
+        println!("\n{}", table(&["ACTION", "STATE", "JOBS"], &counts));
+    }
+    Ok(())
+}
+
+/// The jobs that the daemon knows, newest first.
+pub async fn jobs(command: &Ask) -> miette::Result<()> {
+    let answer = ask(&command.config, &Question::Jobs).await?;
+    if printed(&answer, command.output) {
+        return Ok(());
+    }
+    let jobs = rows(&answer, "/jobs", &["/job", "/action", "/display_name", "/state", "/fault/code"]);
+    println!("{}", table(&["JOB", "ACTION", "SERVICE", "STATE", "FAULT"], &jobs));
+    let steps = answer.pointer("/steps").and_then(Value::as_object);
+    for (intent, steps) in steps.into_iter().flatten() {
+        let steps = steps.as_array().into_iter().flatten();
+        let steps: Vec<Vec<String>> = steps.map(|step| cells(step, &["/step", "/attempt", "/outcome", "/fault"])).collect();
+        println!("\nsteps of intent {intent}\n{}", table(&["STEP", "TRY", "OUTCOME", "FAULT"], &steps));
+    }
+    Ok(())
+}
+
+/// The clusters that the daemon keeps.
+pub async fn clusters(command: &Ask) -> miette::Result<()> {
+    let answer = ask(&command.config, &Question::Clusters).await?;
+    if printed(&answer, command.output) {
+        return Ok(());
+    }
+    let clusters = rows(&answer, "/clusters", &["/cluster", "/display_name", "/key/source", "/key/service", "/phase"]);
+    println!("{}", table(&["CLUSTER", "NAME", "SOURCE", "SERVICE", "PHASE"], &clusters));
+    Ok(())
+}
+
+/// Prints the owner's kubeconfig of a cluster.
+pub async fn kubeconfig(cluster: &str, config: &ConfigFile) -> miette::Result<()> {
+    let answer = ask(config, &Question::Kubeconfig { cluster: cluster.to_owned() }).await?;
+    print!("{}", answer.get("kubeconfig").and_then(Value::as_str).unwrap_or_default());
+    Ok(())
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn cells(value: &Value, pointers: &[&str]) -> Vec<String> {
+    pointers.iter().map(|pointer| text(value, pointer)).collect()
+}
+
+fn rows(value: &Value, list: &str, pointers: &[&str]) -> Vec<Vec<String>> {
+    let items = value.pointer(list).and_then(Value::as_array);
+    items.into_iter().flatten().map(|item| cells(item, pointers)).collect()
+}

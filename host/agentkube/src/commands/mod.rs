@@ -1,0 +1,67 @@
+//! The commands of the command line, one file each.
+
+mod ask;
+mod check;
+mod plan;
+mod plugin;
+
+pub use ask::{clusters, jobs, kubeconfig, status};
+pub use check::check;
+pub use plan::plan;
+pub use plugin::{inspect, pack};
+
+use crate::admin::{self, Question, Refusal};
+use crate::cli::{ConfigFile, Form, Output};
+use crate::config::Config;
+
+/// Asks the daemon that the configuration names. Only the socket's place is taken from the file, so that a daemon can be asked
+/// also while its configuration is being changed.
+async fn ask(config: &ConfigFile, question: &Question) -> miette::Result<serde_json::Value> {
+    let socket = Config::socket_of(&config.config)?;
+    admin::ask(&socket, question).await.map_err(|refusal| report(&refusal))
+}
+
+fn report(refusal: &Refusal) -> miette::Report {
+    miette::miette!(code = refusal.code.clone(), "{}", refusal.message)
+}
+
+/// Prints an answer as JSON when that was asked for; gives whether it did.
+fn printed(value: &serde_json::Value, output: Output) -> bool {
+    if output.output == Form::Json {
+        println!("{value:#}");
+    }
+    output.output == Form::Json
+}
+
+/// A table with aligned columns.
+fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = heads
+        .iter()
+        .enumerate()
+        .map(|(column, head)| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.chain([head.len()]).max().unwrap_or_default()
+        })
+        .collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut text = line(&mut heads.iter().copied());
+    for row in rows {
+        text.push('\n');
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["kabc".to_owned(), "Ready".to_owned()], vec!["k".to_owned(), "x".to_owned()]];
+        assert_eq!(table(&["NAME", "PHASE"], &rows), "NAME  PHASE\nkabc  Ready\nk     x");
+    }
+}

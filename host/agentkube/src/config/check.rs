@@ -1,0 +1,127 @@
+//! What serde cannot see: names that must exist, values that must fit each other.
+
+use agentkube_manifest::Role;
+use agentkube_sandbox::connections::config::{Auth, SecretSource};
+
+use super::problem::suggestion;
+use super::{Config, Problem, Source};
+
+impl Config {
+    /// Finds the first thing wrong.
+    pub(super) fn check(&self, source: &Source) -> Result<(), Problem> {
+        self.check_names(source)?;
+        self.check_inline_secrets(source)?;
+        self.check_defaults(source)?;
+        self.check_grants(source)
+    }
+
+    fn check_names(&self, source: &Source) -> Result<(), Problem> {
+        let fits = |name: &str| {
+            (1..=40).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if !fits(&self.installation) {
+            let message = format!("installation `{}` must be 1 to 40 of a-z, 0-9 and `-`", self.installation);
+            return Err(source.problem("CONFIG_NAME", &["installation"], message));
+        }
+        let sections = [
+            ("connections", self.connections.keys().collect::<Vec<_>>()),
+            ("plugins", self.plugins.keys().collect()),
+            ("addons", self.addons.keys().collect()),
+        ];
+        for (section, names) in sections {
+            for name in names {
+                if !fits(name) {
+                    let message = format!("`{name}` must be 1 to 40 of a-z, 0-9 and `-`");
+                    return Err(source.problem("CONFIG_NAME", &[section, name], message));
+                }
+            }
+        }
+        if !self.plugins.values().any(|plugin| plugin.role == Role::JobSource) {
+            return Err(source
+                .problem("CONFIG_NO_SOURCE", &["plugins"], "no plugin has the role job-source, so there would be no work")
+                .help("add one: [plugins.NAME] with file, role = \"job-source\", config and grants"));
+        }
+        Ok(())
+    }
+
+    fn check_inline_secrets(&self, source: &Source) -> Result<(), Problem> {
+        if source.is_private() {
+            return Ok(());
+        }
+        let inline = |secret: &SecretSource| matches!(secret, SecretSource::Value(_));
+        let problem = |keys: &[&str]| {
+            source
+                .problem("CONFIG_SECRET_EXPOSED", keys, "a secret stands here, and others than its owner may read this file")
+                .help("`chmod 600` the file, or name a file or an environment variable: secret = { file = \"…\" }")
+        };
+        for (name, connection) in &self.connections {
+            let secret = match &connection.auth {
+                Auth::None => None,
+                Auth::Bearer { secret } | Auth::Basic { secret, .. } | Auth::Header { secret, .. } => Some(secret),
+            };
+            if secret.is_some_and(inline) {
+                return Err(problem(&["connections", name, "auth"]));
+            }
+        }
+        match self.secrets.iter().find(|(_, secret)| inline(secret)) {
+            Some((name, _)) => Err(problem(&["secrets", name])),
+            None => Ok(()),
+        }
+    }
+
+    fn check_defaults(&self, source: &Source) -> Result<(), Problem> {
+        let wanted = [
+            ("control-plane", &self.defaults.control_plane, Role::ControlPlane),
+            ("node-provider", &self.defaults.node_provider, Role::NodeProvider),
+        ];
+        for (key, name, role) in wanted {
+            let Some(name) = name else { continue };
+            if self.plugins.get(name).is_none_or(|plugin| plugin.role != role) {
+                let known: Vec<&str> =
+                    self.plugins.iter().filter(|(_, plugin)| plugin.role == role).map(|(name, _)| name.as_str()).collect();
+                let message = format!("no plugin `{name}` has the role {}", role.as_str());
+                let problem = source.problem("CONFIG_UNKNOWN_PLUGIN", &["defaults", key], message);
+                return Err(with_suggestion(problem, name, &known));
+            }
+        }
+        for addon in &self.defaults.addons {
+            if !self.addons.contains_key(addon) {
+                let known: Vec<&str> = self.addons.keys().map(String::as_str).collect();
+                let problem =
+                    source.problem("CONFIG_UNKNOWN_ADDON", &["defaults", "addons"], format!("no add-on is named `{addon}`"));
+                return Err(with_suggestion(problem, addon, &known));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_grants(&self, source: &Source) -> Result<(), Problem> {
+        let known: Vec<&str> = self.connections.keys().map(String::as_str).collect();
+        for (name, plugin) in &self.plugins {
+            for (index, grant) in plugin.grants.iter().enumerate() {
+                let index = index.to_string();
+                let keys = ["plugins", name, "grants", &index];
+                if let Some(connection) = grant.connection.as_ref().filter(|c| !self.connections.contains_key(*c)) {
+                    let problem =
+                        source.problem("CONFIG_UNKNOWN_CONNECTION", &keys, format!("no connection is named `{connection}`"));
+                    return Err(with_suggestion(problem, connection, &known));
+                }
+                if let Some(range) = grant.range.as_ref().filter(|range| !self.ranges.contains_key(*range)) {
+                    let message = format!("no range is named `{range}`");
+                    let problem = source.problem("CONFIG_UNKNOWN_RANGE", &keys, message);
+                    return Err(problem.help(format!("add it under [ranges]: {range} = \"20000-29999\"")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn with_suggestion(problem: Problem, word: &str, known: &[&str]) -> Problem {
+    match suggestion(word, known.iter().copied()) {
+        Some(help) => problem.help(help),
+        None if known.is_empty() => problem.help("none is configured"),
+        None => problem.help(format!("there are: {}", known.join(", "))),
+    }
+}

@@ -1,0 +1,82 @@
+//! What is wrong with a configuration: where, and how to mend it.
+
+use std::path::Path;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// One problem, with file, line and column where they are known.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    code: &'static str,
+    message: String,
+    help: Option<String>,
+    file: Option<NamedSource<String>>,
+    span: Option<std::ops::Range<usize>>,
+}
+
+impl Problem {
+    /// A problem with a stable code.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Problem { code, message: message.into(), help: None, file: None, span: None }
+    }
+
+    /// How to mend it.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Where it is. Line and column stand in the message too, for those who read logs.
+    pub fn at(mut self, file: &Path, text: &str, span: Option<std::ops::Range<usize>>) -> Self {
+        let name = file.display().to_string();
+        match &span {
+            Some(span) => {
+                let (line, column) = line_and_column(text, span.start);
+                self.message = format!("{name}:{line}:{column}: {}", self.message);
+            }
+            None => self.message = format!("{name}: {}", self.message),
+        }
+        self.file = Some(NamedSource::new(name, text.to_owned()));
+        self.span = span;
+        self
+    }
+
+}
+
+impl Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display + 'a>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        // Without a place in the file, showing the file would only be noise.
+        self.span.as_ref().and(self.file.as_ref().map(|file| file as &dyn SourceCode))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.span.clone()?;
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
+    }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// `did you mean …?` for a word that is close to one of the known ones.
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min()
+        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+}

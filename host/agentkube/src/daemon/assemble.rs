@@ -1,0 +1,226 @@
+//! From a configuration to running parts: journal, connections, plugins, engine.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use agentkube_contract::{Clock, Reference};
+use agentkube_engine::{Engine, Journal, Options, World};
+use agentkube_kubernetes::{Cidr, KubeconfigSource, Opener, Renderer, TenantAddresses};
+use agentkube_sandbox::{Connections, Grants, Metrics as Counts, Permits, Plugin, Sandbox, Secrets, Services};
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use super::defaults::WithDefaults;
+use super::metrics::Metrics;
+use super::world::{SystemClock, SystemRandom};
+use crate::config::{Config, PluginConfig, Problem, Source};
+
+/// What of the daemon does not work without the others.
+pub struct Parts {
+    /// Held for as long as the daemon lives: one daemon per data directory.
+    _lock: File,
+    /// The durable store.
+    pub journal: Journal,
+    /// Runs plugins.
+    pub sandbox: Arc<Sandbox>,
+    /// What plugins are offered.
+    pub services: Services,
+    /// All plugins, by configured name.
+    pub plugins: Arc<BTreeMap<String, Arc<Plugin>>>,
+    /// Resolves references for the host.
+    pub secrets: Arc<Secrets>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Parts {
+    /// Opens and loads everything; nothing runs yet.
+    pub async fn open(config: &Config, source: &Source) -> Result<Parts, Problem> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::new());
+        let lock = lock(&config.data_dir)?;
+        let options = Options { ranges: config.ranges.clone(), ..Options::new(&config.installation, Arc::clone(&clock)) };
+        let journal = Journal::open(&config.data_dir.join("journal.db"), options).map_err(|error| {
+            let keys: &[&str] = match error {
+                agentkube_engine::Error::Installation { .. } => &["installation"],
+                agentkube_engine::Error::Range { .. } => &["ranges"],
+                _ => &["data-dir"],
+            };
+            source.problem("JOURNAL", keys, error.to_string())
+        })?;
+        let counts: Arc<dyn Counts> = Arc::clone(&metrics) as _;
+        let services = Services {
+            ledger: Arc::new(journal.clone()),
+            reservations: Arc::new(journal.clone()),
+            references: Arc::new(journal.clone()),
+            clock,
+            random: Arc::new(SystemRandom),
+            connections: Arc::new(connections(config, source, &counts)?),
+            permits: Arc::new(Permits::new(config.permits.clone())),
+            metrics: counts,
+        };
+        let sandbox = sandbox(config)?;
+        let mut plugins = BTreeMap::new();
+        let mut grants = BTreeMap::new();
+        for (name, plugin) in &config.plugins {
+            plugins.insert(name.clone(), load(&sandbox, name, plugin, source, services.clone()).await?);
+            grants.insert(name.clone(), plugin_grants(name, plugin, source)?);
+        }
+        let secrets = Arc::new(Secrets::new(services.clone(), grants));
+        Ok(Parts { _lock: lock, journal, sandbox, services, plugins: Arc::new(plugins), secrets, metrics })
+    }
+
+    /// Starts the engine on the current runtime.
+    pub fn start(&self, config: &Config, source: &Source) -> Result<Engine, Problem> {
+        let (mut sources, mut control_planes, mut node_providers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (name, plugin) in self.plugins.iter() {
+            if let Some(role) = plugin.job_source() {
+                let with_defaults =
+                    WithDefaults { source: role, defaults: config.defaults.clone(), plugins: Arc::clone(&self.plugins) };
+                sources.insert(name.clone(), Arc::new(with_defaults) as _);
+            } else if let Some(role) = plugin.control_plane() {
+                control_planes.insert(name.clone(), role);
+            } else if let Some(role) = plugin.node_provider() {
+                node_providers.insert(name.clone(), role);
+            }
+        }
+        let world = World {
+            journal: self.journal.clone(),
+            clock: Arc::clone(&self.services.clock),
+            random: Arc::clone(&self.services.random),
+            sources,
+            control_planes,
+            node_providers,
+            digests: self.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.digest().to_owned())).collect(),
+            tenants: Arc::new(self.tenants(config, source)?),
+            renderer: Arc::new(renderer(config, source)?),
+            default_control_plane: config.defaults.control_plane.clone(),
+            default_nodes: config.defaults.node_provider.clone(),
+        };
+        Engine::start(config.engine.settings(), world)
+            .map_err(|error| source.problem("ENGINE", &["plugins"], error.to_string()))
+    }
+
+    fn tenants(&self, config: &Config, source: &Source) -> Result<Opener, Problem> {
+        let mut addresses = TenantAddresses::new();
+        for (name, plugin) in &config.plugins {
+            let ranges = plugin.grants.iter().flat_map(|grant| &grant.tenant_addresses);
+            let ranges: Vec<Cidr> = ranges
+                .map(|text| text.parse())
+                .collect::<Result<_, agentkube_kubernetes::Error>>()
+                .map_err(|error| source.problem("CONFIG_INVALID", &["plugins", name, "grants"], error.to_string()))?;
+            addresses.insert(name.clone(), ranges);
+        }
+        Ok(Opener::new(
+            Arc::new(Kubeconfigs(Arc::clone(&self.secrets))),
+            addresses,
+            config.tenants.clone(),
+            config.addons.clone(),
+            Arc::clone(&self.services.clock),
+            Arc::clone(&self.services.random),
+        ))
+    }
+}
+
+/// Opens the connections; used once for work and once for heartbeats.
+pub fn connections(config: &Config, source: &Source, counts: &Arc<dyn Counts>) -> Result<Connections, Problem> {
+    Connections::open(&config.connections, &config.secrets, counts).map_err(|error| {
+        let name = match &error {
+            agentkube_sandbox::Error::Connection { connection, .. } => connection.clone(),
+            _ => String::new(),
+        };
+        source.problem("CONNECTION", &["connections", &name], error.to_string())
+    })
+}
+
+/// First-boot data.
+pub fn renderer(config: &Config, source: &Source) -> Result<Renderer, Problem> {
+    Renderer::new(config.bootstrap.clone())
+        .map_err(|error| source.problem("BOOTSTRAP", &["bootstrap"], error.to_string()))
+}
+
+/// The sandbox, with its cache in the data directory.
+pub fn sandbox(config: &Config) -> Result<Arc<Sandbox>, Problem> {
+    Sandbox::new(config.sandbox.settings(config.data_dir.join("cache")))
+        .map_err(|error| Problem::new("SANDBOX", error.to_string()))
+}
+
+/// Loads one plugin, after checking that it is the file that was meant.
+pub async fn load(
+    sandbox: &Arc<Sandbox>,
+    name: &str,
+    plugin: &PluginConfig,
+    source: &Source,
+    services: Services,
+) -> Result<Arc<Plugin>, Problem> {
+    let bytes = std::fs::read(&plugin.file).map_err(|error| {
+        let message = format!("cannot read {}: {error}", plugin.file.display());
+        source.problem("PLUGIN_UNREADABLE", &["plugins", name, "file"], message)
+    })?;
+    let inspection = agentkube_sandbox::package::inspect(&bytes)
+        .map_err(|error| source.problem("PLUGIN_REFUSED", &["plugins", name, "file"], error.to_string()))?;
+    if inspection.manifest.role != plugin.role {
+        let message = format!("{} has the role {}", plugin.file.display(), inspection.role);
+        return Err(source.problem("PLUGIN_ROLE", &["plugins", name, "role"], message));
+    }
+    let found = inspection.digest.trim_start_matches("sha256:");
+    if let Some(digest) = plugin.digest.as_ref().filter(|digest| digest.trim_start_matches("sha256:") != found) {
+        let message = format!("{} has the digest sha256:{found}, not {digest}", plugin.file.display());
+        return Err(source
+            .problem("PLUGIN_DIGEST", &["plugins", name, "digest"], message)
+            .help("if this is the file that you want, look at it with `agentkube plugin inspect` and change the digest"));
+    }
+    let grants = plugin_grants(name, plugin, source)?;
+    Plugin::load(sandbox, name, bytes, &plugin.config, grants, services).await.map_err(|error| {
+        let mut keys = vec!["plugins", name];
+        let pointer = match &error {
+            agentkube_sandbox::Error::PluginConfig { path, .. } => path.clone(),
+            _ => String::new(),
+        };
+        if !pointer.is_empty() {
+            keys.push("config");
+            keys.extend(pointer.split('/').filter(|key| !key.is_empty()));
+        }
+        source.problem("PLUGIN_REFUSED", &keys, error.to_string())
+    })
+}
+
+fn plugin_grants(name: &str, plugin: &PluginConfig, source: &Source) -> Result<Grants, Problem> {
+    Grants::new(name, plugin.grants.clone())
+        .map_err(|error| source.problem("GRANT", &["plugins", name, "grants"], error.to_string()))
+}
+
+/// One daemon per data directory: two would both believe that the journal is theirs.
+fn lock(data_dir: &Path) -> Result<File, Problem> {
+    let cannot = |error: std::io::Error| {
+        Problem::new("DATA_DIR", format!("cannot use the data directory {}: {error}", data_dir.display()))
+            .help("make it, or set `data-dir`; the daemon needs to write there")
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(cannot)?;
+    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Problem::new("ALREADY_RUNNING", format!("another daemon uses the data directory {}", data_dir.display())))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}
+
+/// Tenant kubeconfigs come through the sandbox's references.
+struct Kubeconfigs(Arc<Secrets>);
+
+#[async_trait]
+impl KubeconfigSource for Kubeconfigs {
+    async fn resolve(
+        &self,
+        owner: &agentkube_contract::Owner,
+        provider: &str,
+        reference: &Reference,
+    ) -> agentkube_contract::Result<Zeroizing<Vec<u8>>> {
+        self.0.resolve_for_host(owner, provider, reference).await
+    }
+}

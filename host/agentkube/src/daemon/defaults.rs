@@ -1,0 +1,102 @@
+//! What every cluster of a job source gets, and what its providers must be able to read, settled before the engine sees a job.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agentkube_contract::{
+    Beat, Claimed, Cluster, Fault, Finding, Health, Identity, Job, JobSource, Page, Result, Sample, ServiceRow, Settled,
+    Settlement,
+};
+use agentkube_sandbox::Plugin;
+use async_trait::async_trait;
+
+use crate::config::Defaults;
+
+/// A job source whose descriptions are completed and checked.
+pub struct WithDefaults {
+    /// The source itself.
+    pub source: Arc<dyn JobSource>,
+    /// What clusters get.
+    pub defaults: Defaults,
+    /// All plugins, by configured name.
+    pub plugins: Arc<BTreeMap<String, Arc<Plugin>>>,
+}
+
+impl WithDefaults {
+    fn complete(&self, mut job: Job) -> Job {
+        if let Some(wanted) = &mut job.wanted {
+            for addon in &self.defaults.addons {
+                if !wanted.addons.contains(addon) {
+                    wanted.addons.push(addon.clone());
+                }
+            }
+        }
+        if let Some(fault) = job.wanted.as_ref().and_then(|wanted| self.check_settings(wanted).err()) {
+            job.problem.get_or_insert(fault);
+        }
+        job
+    }
+
+    /// What only one provider knows is checked by that provider's own schema.
+    fn check_settings(&self, wanted: &Cluster) -> Result<()> {
+        let plane = wanted.control_plane.provider.as_ref().or(self.defaults.control_plane.as_ref());
+        self.check(plane, &wanted.control_plane.settings)?;
+        for pool in &wanted.pools {
+            let provider = pool.provider.as_ref().or(self.defaults.node_provider.as_ref());
+            self.check(provider, &pool.settings)
+                .map_err(|fault| Fault { message: format!("pool `{}`: {}", pool.name, fault.message), ..fault })?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, provider: Option<&String>, settings: &str) -> Result<()> {
+        match provider.and_then(|name| self.plugins.get(name)) {
+            Some(plugin) => plugin.check_settings(settings),
+            // Which provider it is, the planner decides, or says that there is none.
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl JobSource for WithDefaults {
+    async fn preflight(&self) -> Result<Vec<Finding>> {
+        self.source.preflight().await
+    }
+
+    async fn identify(&self) -> Result<Identity> {
+        self.source.identify().await
+    }
+
+    async fn heartbeat(&self, health: Health) -> Result<Beat> {
+        self.source.heartbeat(health).await
+    }
+
+    async fn pending(&self) -> Result<Vec<Job>> {
+        Ok(self.source.pending().await?.into_iter().map(|job| self.complete(job)).collect())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Job>> {
+        Ok(self.source.unfinished().await?.into_iter().map(|job| self.complete(job)).collect())
+    }
+
+    async fn job_by_id(&self, id: &str) -> Result<Option<Job>> {
+        Ok(self.source.job_by_id(id).await?.map(|job| self.complete(job)))
+    }
+
+    async fn claim(&self, job: &str) -> Result<Claimed> {
+        self.source.claim(job).await
+    }
+
+    async fn settle(&self, job: &str, service: &str, settlement: &Settlement) -> Result<Settled> {
+        self.source.settle(job, service, settlement).await
+    }
+
+    async fn services(&self, page: Option<&str>) -> Result<Page<ServiceRow>> {
+        self.source.services(page).await
+    }
+
+    async fn report(&self, service: &str, samples: &[Sample]) -> Result<u32> {
+        self.source.report(service, samples).await
+    }
+}

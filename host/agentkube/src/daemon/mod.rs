@@ -1,0 +1,208 @@
+//! The daemon: everything wired, started, and stopped again within ten seconds whatever runs.
+//!
+//! - [`assemble`]: from the configuration to parts.
+//! - [`heartbeat`]: on a thread of its own.
+//! - [`web`], [`metrics`]: status pages. [`answers`]: the admin socket.
+//! - [`defaults`]: what every cluster gets. [`world`]: the real clock and randomness.
+
+pub mod answers;
+pub mod assemble;
+pub mod defaults;
+pub mod heartbeat;
+pub mod metrics;
+pub mod web;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentkube_contract::{Clock, Health};
+use agentkube_engine::{Engine, Kind};
+use agentkube_manifest::Role;
+use agentkube_sandbox::Services;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use self::answers::Desk;
+use self::assemble::Parts;
+use self::heartbeat::{Heart, Pulse};
+use self::metrics::Metrics;
+use crate::admin;
+use crate::config::{Config, PluginConfig, Problem, Source};
+
+/// Time for everything to end after a signal; after it the process ends all the same.
+const FAREWELL: Duration = Duration::from_secs(8);
+
+/// Runs until a signal.
+pub async fn run(config: Config, source: Source) -> Result<(), Problem> {
+    let io = |what: &str, error: std::io::Error| Problem::new("START", format!("{what}: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| io("signals", error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| io("signals", error))?;
+
+    let parts = Arc::new(Parts::open(&config, &source).await?);
+    let engine = Arc::new(parts.start(&config, &source)?);
+    let (stop, stopping) = watch::channel(false);
+    let pulses = hearts(&config, &source, &parts, &engine, stopping)?;
+
+    let status = Arc::new(Status { engine: Arc::clone(&engine), parts: Arc::clone(&parts), pulses: pulses.clone() });
+    let (listening, pages) =
+        web::serve(config.listen, status).await.map_err(|error| io(&format!("listen on {}", config.listen), error))?;
+    tokio::spawn(pages);
+    let desk = Desk {
+        parts: Arc::clone(&parts),
+        engine: Arc::clone(&engine),
+        installation: config.installation.clone(),
+        control_plane: config.defaults.control_plane.clone(),
+    };
+    let socket = config.socket();
+    let answers =
+        admin::serve(&socket, Arc::new(desk)).await.map_err(|error| io(&format!("socket {}", socket.display()), error))?;
+    tokio::spawn(answers);
+    tokio::spawn(count(Arc::clone(&parts.metrics), engine.events()));
+    tokio::spawn(obey(Arc::clone(&engine), pulses.clone()));
+    info!(installation = config.installation, %listening, socket = %socket.display(), plugins = parts.plugins.len(), "started");
+
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!("{signal}: stopping; what is under way goes on after the next start");
+    let _ = stop.send(true);
+    let end = async {
+        engine.stop().await;
+        parts.sandbox.drain(FAREWELL).await
+    };
+    match tokio::time::timeout(FAREWELL, end).await {
+        Ok(0) => info!("stopped"),
+        Ok(open) => warn!("stopped; the answers of {open} requests did not come in time and will be looked for at the next start"),
+        Err(_) => warn!("stopped before everything had ended; it will be looked for at the next start"),
+    }
+    Ok(())
+}
+
+/// Starts the heartbeats of all sources on a thread of their own, with their own runtime, connections and plugin instances.
+fn hearts(
+    config: &Config,
+    source: &Source,
+    parts: &Arc<Parts>,
+    engine: &Arc<Engine>,
+    stopping: watch::Receiver<bool>,
+) -> Result<BTreeMap<String, Arc<Pulse>>, Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new("START", format!("heartbeats: {error}")))?;
+    let services = Services {
+        connections: Arc::new(assemble::connections(config, source, &parts.services.metrics)?),
+        ..parts.services.clone()
+    };
+    let hearts: Vec<(String, PluginConfig, Arc<Pulse>)> = config
+        .plugins
+        .iter()
+        .filter(|(_, plugin)| plugin.role == Role::JobSource)
+        .map(|(name, plugin)| (name.clone(), plugin.clone(), Arc::default()))
+        .collect();
+    let pulses = hearts.iter().map(|(name, _, pulse)| (name.clone(), Arc::clone(pulse))).collect();
+    let interval = config.engine.heartbeat();
+    let (sandbox, engine, source) = (Arc::clone(&parts.sandbox), Arc::clone(engine), source.clone());
+    let clock: Arc<dyn Clock> = Arc::clone(&parts.services.clock);
+    let beat_all = async move {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (name, plugin, pulse) in hearts {
+            let role = match assemble::load(&sandbox, &name, &plugin, &source, services.clone()).await {
+                Ok(plugin) => plugin.job_source(),
+                Err(problem) => {
+                    warn!(source = name, "no heartbeats: {problem}");
+                    continue;
+                }
+            };
+            let Some(role) = role else { continue };
+            let heart = Heart { name, source: role, pulse, interval };
+            let engine = Arc::clone(&engine);
+            let health = move |_: &str| if engine.health().ok() { Health::Connected } else { Health::Error };
+            tasks.spawn(heart.beat(Arc::clone(&clock), health, stopping.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+    };
+    std::thread::Builder::new()
+        .name("heartbeat".to_owned())
+        .spawn(move || runtime.block_on(beat_all))
+        .map_err(|error| Problem::new("START", format!("heartbeats: {error}")))?;
+    Ok(pulses)
+}
+
+/// Passes on to the engine what the heartbeats learn: while an administrator has us disabled, nothing new is begun.
+async fn obey(engine: Arc<Engine>, pulses: BTreeMap<String, Arc<Pulse>>) {
+    loop {
+        for (name, pulse) in &pulses {
+            engine.set_disabled(name, pulse.disabled());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn count(metrics: Arc<Metrics>, mut events: tokio::sync::broadcast::Receiver<agentkube_engine::Event>) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                metrics.event(&event);
+                match event.kind {
+                    Kind::Completed => metrics.job("completed"),
+                    Kind::GaveUp => metrics.job("failed"),
+                    Kind::Refused => metrics.job("refused"),
+                    Kind::Superseded => metrics.job("superseded"),
+                    _ => {}
+                }
+            }
+            Err(RecvError::Lagged(missed)) => warn!("{missed} events were not counted"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// What the status pages show.
+struct Status {
+    engine: Arc<Engine>,
+    parts: Arc<Parts>,
+    pulses: BTreeMap<String, Arc<Pulse>>,
+}
+
+impl Status {
+    fn age(&self, pulse: &Pulse) -> Option<Duration> {
+        let now = self.parts.services.clock.now();
+        pulse.last().map(|last| Duration::from_millis(now.saturating_sub(last)))
+    }
+}
+
+impl web::Pages for Status {
+    fn unready(&self) -> Vec<String> {
+        let health = self.engine.health();
+        let mut reasons = Vec::new();
+        reasons.extend(health.journal.iter().map(|trouble| format!("journal: {trouble}")));
+        for (name, source) in &health.sources {
+            if let Some(trouble) = source.trouble.as_ref().filter(|_| source.failures >= 3) {
+                reasons.push(format!("job source {name}: {trouble}"));
+            }
+        }
+        for (name, pulse) in &self.pulses {
+            if pulse.refused() {
+                reasons.push(format!("job source {name}: it does not accept our credential"));
+            } else if self.age(pulse).is_none() {
+                reasons.push(format!("job source {name}: no heartbeat was accepted yet"));
+            }
+        }
+        reasons
+    }
+
+    fn metrics(&self) -> String {
+        for (name, pulse) in &self.pulses {
+            if let Some(age) = self.age(pulse) {
+                self.parts.metrics.heartbeat_age(name, age);
+            }
+        }
+        self.parts.metrics.text()
+    }
+}

@@ -1,0 +1,69 @@
+//! The daemon and its command line.
+//!
+//! - [`cli`]: what can be typed. [`commands`]: what it does.
+//! - [`config`]: the configuration file.
+//! - [`daemon`]: what `agentkube run` runs.
+//! - [`admin`]: the socket between the two.
+
+mod admin;
+mod cli;
+mod commands;
+mod config;
+mod daemon;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, ConfigCommand, PluginCommand};
+use crate::config::{Config, Problem};
+
+/// Exit code when a configuration cannot be used.
+const BAD_CONFIG: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("agentkube: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(dispatch(cli));
+    // Calls that still run are resumed at the next start; nothing waits for them.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => {
+            let code = if report.downcast_ref::<Problem>().is_some() { BAD_CONFIG } else { 1 };
+            eprintln!("{report:?}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> miette::Result<()> {
+    match cli.command {
+        Command::Run { config, log_format } => {
+            telemetry::start(log_format);
+            let (config, source) = Config::read(&config.config)?;
+            Ok(daemon::run(config, source).await?)
+        }
+        Command::Plan { config, subject, output } => commands::plan(&config, &subject, output).await,
+        Command::Plugin { command: PluginCommand::Inspect { file, output } } => commands::inspect(&file, output),
+        Command::Plugin { command: PluginCommand::Pack { file, manifest, output } } => {
+            commands::pack(&file, &manifest, &output)
+        }
+        Command::Config { command: ConfigCommand::Check { config } } => commands::check(&config).await,
+        Command::Status(ask) => commands::status(&ask).await,
+        Command::Jobs(ask) => commands::jobs(&ask).await,
+        Command::Clusters(ask) => commands::clusters(&ask).await,
+        Command::Kubeconfig { cluster, config } => commands::kubeconfig(&cluster, &config).await,
+        Command::Version => {
+            println!("agentkube {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The exchange itself. One with an effect belongs to the host: journalled before it leaves and when its answer came, whether or
+//! not the call that asked is still there.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use agentkube_contract::{Answer, EntryId, Fault, Holder, Outcome};
+use http::Method;
+
+use super::capture::{self, Origin};
+use crate::connections::{Connection, Incoming, Outgoing};
+use crate::core::Core;
+use crate::state::Context;
+
+/// Runs the exchange in the way that its effect demands.
+pub(super) async fn run(
+    context: &Context,
+    connection: Arc<Connection>,
+    out: Outgoing,
+    pointers: Vec<String>,
+    entry: Option<EntryId>,
+) -> Result<Incoming, Fault> {
+    let line = format!("{} {}", out.method, out.path);
+    let reads = matches!(out.method, Method::GET | Method::HEAD);
+    let (core, holder) = (Arc::clone(&context.core), Arc::clone(&context.holder));
+    let exchange = {
+        let (core, holder) = (Arc::clone(&core), Arc::clone(&holder));
+        async move {
+            let (path, query) = (out.path.clone(), out.query.clone());
+            let mut answer = connection.exchange(out).await?;
+            let origin = Origin { connection: connection.name(), path: &path, query: &query };
+            let references = core.services.references.as_ref();
+            let body = std::mem::take(&mut answer.body);
+            answer.body = capture::replace(references, &holder, origin, &pointers, answer.status, body).await?;
+            Ok(answer)
+        }
+    };
+    match entry {
+        Some(entry) => journalled(core, holder, entry, line, exchange).await,
+        // Without an entry nothing is journalled, but what has an effect is not torn off half way either.
+        None if !reads => context.core.detached.run(exchange).await,
+        None => exchange.await,
+    }
+}
+
+/// What the journal keeps of an answer.
+pub(crate) trait Journalled {
+    /// HTTP status.
+    fn status(&self) -> u16;
+    /// The body, of which the beginning is kept.
+    fn body(&self) -> &[u8];
+}
+
+impl Journalled for Incoming {
+    fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// Runs an exchange that names a ledger entry to its end, whatever becomes of the call: `sent` before it leaves, then `answered`,
+/// or `unsent` when no connection could be made. Without an answer the entry stays in doubt.
+pub(crate) async fn journalled<T: Journalled + Send + 'static>(
+    core: Arc<Core>,
+    holder: Arc<Holder>,
+    entry: EntryId,
+    line: String,
+    exchange: impl Future<Output = Result<T, Fault>> + Send + 'static,
+) -> Result<T, Fault> {
+    let detached = Arc::clone(&core.detached);
+    detached
+        .run(async move {
+            let (ledger, clock) = (&core.services.ledger, &core.services.clock);
+            ledger.sent(&holder, entry, &line).await?;
+            match exchange.await {
+                Ok(answer) => {
+                    let body = answer.body();
+                    let kept = Answer {
+                        request: line,
+                        status: answer.status(),
+                        body: body.get(..Answer::LIMIT).unwrap_or(body).to_vec(),
+                        at: clock.now(),
+                    };
+                    ledger.answered(&holder, entry, kept).await.map_err(|fault| fault.outcome(Outcome::Unknown))?;
+                    Ok(answer)
+                }
+                Err(fault) => {
+                    if fault.outcome == Outcome::NotApplied {
+                        ledger.unsent(&holder, entry, &line).await?;
+                    }
+                    Err(fault)
+                }
+            }
+        })
+        .await
+}

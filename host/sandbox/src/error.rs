@@ -1,0 +1,142 @@
+//! What can go wrong before a plugin runs. Trouble of a running plugin is a [`Fault`](agentkube_contract::Fault) instead.
+
+/// `Result` with the crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a plugin, a connection or the sandbox itself cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is no WebAssembly.
+    #[error("this is not WebAssembly")]
+    NotWasm,
+    /// A core module where a component is needed.
+    #[error("this is a core module, not a component; `agentkube plugin pack` makes a component of it")]
+    CoreModule,
+    /// The component cannot be read.
+    #[error("the component is malformed: {0}")]
+    Malformed(String),
+    /// There is no manifest.
+    #[error("the component holds no section `{section}`; `agentkube plugin pack` adds it")]
+    NoManifest {
+        /// Name of the section.
+        section: &'static str,
+    },
+    /// There are several manifests, and so nobody knows which one was reviewed.
+    #[error("the component holds {0} manifests; exactly one is allowed")]
+    ManyManifests(usize),
+    /// The manifest cannot be read.
+    #[error("the manifest cannot be read: {0}")]
+    BadManifest(String),
+    /// It was built for a contract that this host does not speak.
+    #[error("the plugin speaks contract {found}; this host speaks 0.1")]
+    UnknownContract {
+        /// What the manifest or the interface says.
+        found: String,
+    },
+    /// The manifest's role and the exported interface differ.
+    #[error("the manifest says role {manifest}, the component exports {exported}")]
+    RoleMismatch {
+        /// The manifest's word.
+        manifest: String,
+        /// What the component exports.
+        exported: String,
+    },
+    /// The component imports what its manifest does not ask for: the author's to mend.
+    #[error("the component imports {import}, which its manifest does not ask for; {remedy}")]
+    ImportNotCovered {
+        /// The import.
+        import: String,
+        /// The line of the manifest that would cover it.
+        remedy: String,
+    },
+    /// The component imports what no plugin may have.
+    #[error("the component imports {0}, which no plugin may have")]
+    ImportForbidden(String),
+    /// A core module could not be made a component.
+    #[error("the module cannot be made a component: {0}")]
+    Pack(String),
+    /// The plugin's configuration does not fit the schema in its manifest.
+    #[error("plugin `{plugin}`: configuration at {path}: {message}")]
+    PluginConfig {
+        /// Configured name.
+        plugin: String,
+        /// JSON pointer of the place.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The plugin needs what the operator did not grant.
+    #[error("plugin `{plugin}` needs {need}; grant it with: {line}")]
+    NotGranted {
+        /// Configured name.
+        plugin: String,
+        /// What it needs and why.
+        need: String,
+        /// The line of configuration that grants it.
+        line: String,
+    },
+    /// A grant says nothing that can be understood.
+    #[error("plugin `{plugin}`: grant {index}: {message}")]
+    BadGrant {
+        /// Configured name.
+        plugin: String,
+        /// Number of the grant, from 1.
+        index: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A connection's configuration cannot be used.
+    #[error("connection `{connection}`: {message}")]
+    Connection {
+        /// Its name.
+        connection: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A secret cannot be read.
+    #[error("{what}: {message}")]
+    Secret {
+        /// Where it should come from; never the value.
+        what: String,
+        /// Why not.
+        message: String,
+    },
+    /// The runtime refused.
+    #[error("{what}: {message}")]
+    Runtime {
+        /// What was done.
+        what: &'static str,
+        /// Why it failed.
+        message: String,
+    },
+}
+
+impl Error {
+    /// A stable word for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotWasm => "NOT_WASM",
+            Error::CoreModule => "CORE_MODULE",
+            Error::Malformed(_) => "MALFORMED",
+            Error::NoManifest { .. } => "NO_MANIFEST",
+            Error::ManyManifests(_) => "MANY_MANIFESTS",
+            Error::BadManifest(_) => "BAD_MANIFEST",
+            Error::UnknownContract { .. } => "UNKNOWN_CONTRACT",
+            Error::RoleMismatch { .. } => "ROLE_MISMATCH",
+            Error::ImportNotCovered { .. } => "IMPORT_NOT_COVERED",
+            Error::ImportForbidden(_) => "IMPORT_FORBIDDEN",
+            Error::Pack(_) => "PACK",
+            Error::PluginConfig { .. } => "PLUGIN_CONFIG",
+            Error::NotGranted { .. } => "NOT_GRANTED",
+            Error::BadGrant { .. } => "BAD_GRANT",
+            Error::Connection { .. } => "CONNECTION",
+            Error::Secret { .. } => "SECRET",
+            Error::Runtime { .. } => "RUNTIME",
+        }
+    }
+
+    /// A failure of the runtime.
+    pub(crate) fn runtime(what: &'static str, error: impl std::fmt::Display) -> Self {
+        Error::Runtime { what, message: format!("{error:#}") }
+    }
+}

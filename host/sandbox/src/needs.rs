@@ -1,0 +1,85 @@
+//! What a plugin needs against what it is given, checked when it is loaded.
+
+use agentkube_contract::Fault;
+use agentkube_manifest::Manifest;
+use serde_json::Value;
+
+use crate::core::names_at;
+use crate::grants::Grants;
+use crate::{Error, Result};
+
+/// The configuration fits the manifest's schema.
+pub(crate) fn check_config(plugin: &str, schema: &Value, config: &Value) -> Result<()> {
+    validate(schema, config).map_err(|(path, message)| Error::PluginConfig { plugin: plugin.to_owned(), path, message })
+}
+
+/// The settings that only this provider knows fit its schema for them.
+pub(crate) fn check_settings(plugin: &str, schema: &Value, settings: &str) -> std::result::Result<(), Fault> {
+    let bad = |message: String| Fault::invalid("SETTINGS", format!("settings for `{plugin}`: {message}"));
+    let settings: Value = serde_json::from_str(settings).map_err(|e| bad(format!("no JSON: {e}")))?;
+    if schema.is_null() {
+        let empty = settings.as_object().is_some_and(serde_json::Map::is_empty);
+        return if empty { Ok(()) } else { Err(bad("this provider has none".to_owned())) };
+    }
+    validate(schema, &settings).map_err(|(path, message)| bad(format!("at {path}: {message}")))
+}
+
+fn validate(schema: &Value, value: &Value) -> std::result::Result<(), (String, String)> {
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|e| ("/".to_owned(), format!("the manifest's schema is no JSON Schema: {e}")))?;
+    match validator.iter_errors(value).next() {
+        None => Ok(()),
+        Some(error) => {
+            let path = error.instance_path().to_string();
+            Err((if path.is_empty() { "/".to_owned() } else { path }, error.to_string()))
+        }
+    }
+}
+
+/// Every need marked required is granted.
+pub(crate) fn check_grants(plugin: &str, manifest: &Manifest, config: &Value, grants: &Grants) -> Result<()> {
+    let missing = |need: String, line: String| Error::NotGranted { plugin: plugin.to_owned(), need, line };
+    for need in &manifest.needs.http {
+        let connections = named(plugin, config, &need.connection, need.required, &need.purpose)?;
+        for connection in connections {
+            if need.required && grants.connection(&connection).is_err() {
+                let what = format!("connection `{connection}` ({})", need.purpose);
+                return Err(missing(what, grants.line(&format!("connection = \"{connection}\""))));
+            }
+        }
+    }
+    for need in &manifest.needs.kube {
+        let connections = named(plugin, config, &need.connection, need.required, &need.purpose)?;
+        for connection in connections {
+            let all = need.rules.iter().flat_map(|rule| {
+                rule.resources
+                    .iter()
+                    .flat_map(move |resource| rule.verbs.iter().map(move |verb| (&rule.group, resource, verb)))
+            });
+            for (group, resource, verb) in all {
+                if need.required && !grants.kube_somewhere(&connection, verb, group, resource) {
+                    let what = format!("to {verb} {resource} on connection `{connection}` ({})", need.purpose);
+                    let keys = format!(
+                        "connection = \"{connection}\", kube = [{{ group = \"{group}\", resources = [\"{resource}\"], \
+                         verbs = [\"{verb}\"], namespaces = [\"*\"] }}]"
+                    );
+                    return Err(missing(what, grants.line(&keys)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names of the connections that serve a need.
+fn named(plugin: &str, config: &Value, pointer: &str, required: bool, purpose: &str) -> Result<Vec<String>> {
+    let names = names_at(config, pointer);
+    if names.is_empty() && required {
+        return Err(Error::PluginConfig {
+            plugin: plugin.to_owned(),
+            path: pointer.to_owned(),
+            message: format!("the name of a connection must stand here ({purpose})"),
+        });
+    }
+    Ok(names)
+}

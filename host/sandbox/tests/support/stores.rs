@@ -1,0 +1,118 @@
+//! Ledger, references and reservations in memory. They outlive a sandbox, as a journal outlives its process.
+
+use std::sync::Mutex;
+
+use agentkube_contract::{
+    Answer, EntryId, Fault, Holder, Item, Ledger, Locator, Reference, References, Reservations, Result, State,
+};
+use async_trait::async_trait;
+
+#[derive(Default)]
+pub struct Stores {
+    pub items: Mutex<Vec<(Holder, Item)>>,
+    pub references: Mutex<Vec<(Holder, Locator)>>,
+}
+
+impl Stores {
+    pub fn item(&self, entry: EntryId) -> Item {
+        self.items.lock().unwrap()[entry as usize - 1].1.clone()
+    }
+
+    fn change(&self, holder: &Holder, entry: EntryId, change: impl FnOnce(&mut Item)) -> Result<()> {
+        match self.items.lock().unwrap().get_mut((entry as usize).wrapping_sub(1)) {
+            Some((of, item)) if of.service == holder.service && of.plugin == holder.plugin => {
+                change(item);
+                Ok(())
+            }
+            _ => Err(Fault::invalid("NO_SUCH_ENTRY", "the entry is not yours")),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for Stores {
+    async fn intend(&self, holder: &Holder, kind: &str, name: &str, detail: &str) -> Result<Item> {
+        let mut items = self.items.lock().unwrap();
+        let same =
+            |(of, item): &&(Holder, Item)| of.service == holder.service && item.kind == kind && item.name == name;
+        if let Some((_, item)) = items.iter().find(same) {
+            return Ok(item.clone());
+        }
+        let item = Item {
+            entry: items.len() as u64 + 1,
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            detail: detail.to_owned(),
+            state: State::Intended,
+            external_id: None,
+            note: None,
+            last_answer: None,
+            in_doubt: None,
+        };
+        items.push((holder.clone(), item.clone()));
+        Ok(item)
+    }
+
+    async fn note(&self, holder: &Holder, entry: EntryId, note: Vec<u8>) -> Result<()> {
+        self.change(holder, entry, |item| item.note = Some(note))
+    }
+
+    async fn created(&self, holder: &Holder, entry: EntryId, id: &str) -> Result<()> {
+        self.change(holder, entry, |item| {
+            item.state = State::Live;
+            item.external_id = Some(id.to_owned());
+        })
+    }
+
+    async fn gone(&self, holder: &Holder, entry: EntryId) -> Result<()> {
+        self.change(holder, entry, |item| item.state = State::Gone)
+    }
+
+    async fn mine(&self, holder: &Holder, kind: &str) -> Result<Vec<Item>> {
+        let items = self.items.lock().unwrap();
+        let mine = items.iter().filter(|(of, item)| of.service == holder.service && item.kind == kind);
+        Ok(mine.map(|(_, item)| item.clone()).collect())
+    }
+
+    async fn sent(&self, holder: &Holder, entry: EntryId, request: &str) -> Result<()> {
+        self.change(holder, entry, |item| item.in_doubt = Some(request.to_owned()))
+    }
+
+    async fn answered(&self, holder: &Holder, entry: EntryId, answer: Answer) -> Result<()> {
+        self.change(holder, entry, |item| {
+            item.in_doubt = None;
+            item.last_answer = Some(answer);
+        })
+    }
+
+    async fn unsent(&self, holder: &Holder, entry: EntryId, _: &str) -> Result<()> {
+        self.change(holder, entry, |item| item.in_doubt = None)
+    }
+}
+
+#[async_trait]
+impl Reservations for Stores {
+    async fn take(&self, _: &Holder, range: &str, entry: EntryId) -> Result<String> {
+        Ok(format!("{range}-{entry}"))
+    }
+
+    async fn reject(&self, _: &Holder, _: &str, _: EntryId, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl References for Stores {
+    async fn put(&self, holder: &Holder, locator: &Locator) -> Result<Reference> {
+        let mut references = self.references.lock().unwrap();
+        references.push((holder.clone(), locator.clone()));
+        Ok(Reference(format!("ref-{}", references.len())))
+    }
+
+    async fn get(&self, holder: &Holder, reference: &Reference) -> Result<Option<(String, Locator)>> {
+        let number: usize = reference.0.trim_start_matches("ref-").parse().unwrap_or(0);
+        let references = self.references.lock().unwrap();
+        let found = references.get(number.wrapping_sub(1)).filter(|(of, _)| of.service == holder.service);
+        Ok(found.map(|(of, locator)| (of.plugin.clone(), locator.clone())))
+    }
+}

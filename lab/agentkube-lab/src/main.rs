@@ -1,0 +1,80 @@
+//! `agentkube-lab`: the lab from the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agentkube_lab::lab::{Lab, Options, Ports};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Local servers that speak the protocols of Fulcrum Core, Kubernetes with Kamaji, Proxmox VE and a toy cloud.
+#[derive(Parser)]
+#[command(name = "agentkube-lab", version, after_help = "AGENTKUBE_LAB_LOG=debug shows what happens.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything, print addresses and credentials, serve until stopped (Ctrl-C or SIGTERM).
+    Up {
+        /// Where lab.json, certificates, tokens and the kubeconfig go.
+        #[arg(long, default_value = "agentkube-lab.d")]
+        dir: PathBuf,
+        /// Everything takes this many times less than in the real world.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        scale: u64,
+        /// Take free ports instead of the usual ones (3000, 6443, 8006, 8080).
+        #[arg(long)]
+        free_ports: bool,
+        /// Version of kubelet and kubeadm on every image, for user data that install none.
+        #[arg(long, value_name = "VERSION")]
+        preinstalled: Option<String>,
+        /// Seed of everything random.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("AGENTKUBE_LAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Command::Up { dir, scale, free_ports, preinstalled, seed } = Cli::parse().command;
+    let ports = if free_ports { Ports::default() } else { Ports::usual() };
+    let options = Options { directory: Some(dir), ports, preinstalled, seed, ..Options::scaled(scale) };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(up(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn up(options: Options) -> Result<(), agentkube_lab::Error> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (scale, directory) = (options.scale, options.directory.clone());
+    let lab = Lab::start(options).await?;
+    println!("The lab is up, {scale} times as fast as the real world.");
+    for line in lab.access().lines() {
+        println!("  {line}");
+    }
+    if let Some(directory) = directory {
+        println!("  credentials     {}", directory.join("lab.json").display());
+    }
+    println!("Stop it with Ctrl-C.");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    lab.shutdown().await;
+    Ok(())
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("agentkube-lab: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,122 @@
+//! What tests break, and the operations that a test makes Kamaji do.
+
+use std::sync::atomic::Ordering;
+
+use lab_wire::{Millis, Random};
+
+use super::AdminCluster;
+use super::plane::Keys;
+use super::secrets::KubeconfigFlaw;
+use super::soot;
+use crate::pki::PkiError;
+
+/// How the load balancer behaves for control planes that have no address yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balancer {
+    /// An address after the usual time.
+    #[default]
+    Works,
+    /// No address, ever.
+    Missing,
+    /// An address after this time (not scaled), for planes that ask from now on.
+    Late(Millis),
+    /// A host name, which Kamaji does not take.
+    Hostname,
+}
+
+/// A fault that stays until it is set otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminFault {
+    /// How the load balancer behaves.
+    Balancer(Balancer),
+    /// Kamaji's webhooks do not answer: writes of its objects fail with 500.
+    WebhooksDown(bool),
+    /// Deletions do not come to an end.
+    DeletionStuck(bool),
+    /// The binding for `admin.conf` comes this much later (not scaled) to planes that become Ready from now on.
+    AdminForbidden(Millis),
+    /// What is wrong with kubeconfigs written from now on.
+    Kubeconfig(KubeconfigFlaw),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub balancer: Balancer,
+    pub deletion_stuck: bool,
+    pub admin_forbidden: Millis,
+    pub kubeconfig: KubeconfigFlaw,
+}
+
+impl AdminCluster {
+    /// Switches a fault. Faults of single requests are switched on the API servers: see [`crate::api::Fault`].
+    pub fn fault(&mut self, fault: AdminFault) {
+        match fault {
+            AdminFault::Balancer(balancer) => self.faults.balancer = balancer,
+            AdminFault::WebhooksDown(down) => self.webhooks_down.store(down, Ordering::Relaxed),
+            AdminFault::DeletionStuck(stuck) => self.faults.deletion_stuck = stuck,
+            AdminFault::AdminForbidden(ms) => self.faults.admin_forbidden = ms,
+            AdminFault::Kubeconfig(flaw) => self.faults.kubeconfig = flaw,
+        }
+    }
+
+    /// Replaces the pods of a control plane: Ready, Unknown, Ready; with one replica it is NotReady in between.
+    pub fn flap(&mut self, namespace: &str, name: &str, now: Millis) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let duration = self.settings.scaled(self.settings.timings.rollout);
+        if let Some(plane) = self.planes.get_mut(&key) {
+            plane.pods.restart(now, duration);
+            if plane.pods.desired == 1 {
+                plane.pods.ready = 0;
+            }
+            self.enqueue(&key, now);
+        }
+    }
+
+    /// Issues new client certificates: the kubeconfig Secret and its checksum change.
+    pub fn rotate_kubeconfig(&mut self, namespace: &str, name: &str, now: Millis) {
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(plane) = self.planes.get_mut(&key) {
+            plane.keys.admin = None;
+            plane.keys.super_admin = None;
+            self.enqueue(&key, now);
+        }
+    }
+
+    /// Replaces the cluster's CA: every certificate and the hash that joins pin change.
+    pub fn rotate_authority(&mut self, namespace: &str, name: &str, now: Millis) -> Result<(), PkiError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(plane) = self.planes.get_mut(&key) {
+            plane.keys = Keys::new(now)?;
+            if let Some(soot) = &mut plane.soot {
+                soot.info = Some(now);
+            }
+            self.enqueue(&key, now);
+        }
+        Ok(())
+    }
+
+    /// Takes the signatures out of `cluster-info` and signs no more for `ms`.
+    pub fn withhold_signatures(&mut self, namespace: &str, name: &str, ms: Millis, now: Millis, random: &mut Random) {
+        if let Some(tenant) = self.tenant_mut(namespace, name) {
+            tenant.withhold_signatures(now + ms, now, random);
+        }
+    }
+
+    /// Takes the rights of `admin.conf` away for `ms`.
+    pub fn forbid_admin(&mut self, namespace: &str, name: &str, ms: Millis, now: Millis) {
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(plane) = self.planes.get_mut(&key) {
+            let group = "rbac.authorization.k8s.io";
+            plane.tenant.api_mut().discard(group, "clusterrolebindings", "", "kubeadm:cluster-admins", now);
+            if let Some(soot) = &mut plane.soot {
+                soot.admin = Some(now + ms);
+            }
+        }
+    }
+
+    /// `host:port` at which a tenant is reached, once it has an address.
+    pub fn endpoint(&self, namespace: &str, name: &str) -> Option<String> {
+        let plane = self.planes.get(&(namespace.to_owned(), name.to_owned()))?;
+        plane.address.map(|_| soot::endpoint(plane))
+    }
+}

@@ -1,0 +1,217 @@
+//! Jobs: which wait for us, which are ours, and taking one.
+
+use agentkube_sdk::http::Request;
+use agentkube_sdk::job_source::{Claimed, Job};
+use agentkube_sdk::{Class, Fault, Result, fan_out, log, path};
+use serde_json::Value;
+
+use crate::api::{self, Agent, Core, Object, read, refusal, rows};
+use crate::config::{Config, Defaults};
+use crate::{identity, properties, time, vault};
+
+/// How many pending jobs are asked for: Core gives one of each group in arbitrary order and has no upper bound, so that a small
+/// number would starve some groups.
+const PENDING: usize = 200;
+
+/// Descriptions that are read at the same time; each may ask the vault.
+const AT_ONCE: usize = 8;
+
+/// Where a job's answer holds the kubeconfig that we once delivered as a property: it stays with the host.
+pub fn hidden(config: &Config, request: Request, prefixes: impl IntoIterator<Item = String>) -> Request {
+    let name = config.properties.kubeconfig.replace('~', "~0").replace('/', "~1");
+    prefixes.into_iter().fold(request, |request, prefix| {
+        request.capture(&format!("{prefix}/params/{name}")).capture(&format!("{prefix}/service/properties/{name}"))
+    })
+}
+
+/// Jobs that wait for us, most urgent first, then oldest first.
+pub async fn pending(core: &Core, config: &Config) -> Result<Vec<Job>> {
+    let request = core.get("/jobs/pending").query("limit", PENDING);
+    let request = hidden(config, request, (0..PENDING).map(|at| format!("/{at}")));
+    let found: Vec<Value> = read(request.send().await?)?;
+    translated(core, config, rows(found)).await
+}
+
+/// Jobs that are claimed by us and not over, oldest first.
+pub async fn unfinished(core: &Core, config: &Config) -> Result<Vec<Job>> {
+    let me = core.me().await?;
+    let mut found: Vec<api::Job> = Vec::new();
+    for number in 1.. {
+        let request =
+            core.get("/jobs").query("status", "Processing").query("agentId", &me.id).query("sort", "createdAt");
+        let request = hidden(config, request, (0..api::PAGE).map(|at| format!("/items/{at}")));
+        let page: api::Page<api::Job> = core.page(request, number).await?;
+        for job in page.items {
+            // The list may move between two pages.
+            if found.iter().all(|known| known.id != job.id) {
+                found.push(job);
+            }
+        }
+        if !page.has_next {
+            break;
+        }
+    }
+    translated(core, config, found).await
+}
+
+/// One job as Core has it; `None` when it is unknown there or not ours.
+pub async fn job_by_id(core: &Core, config: &Config, id: &str) -> Result<Option<Job>> {
+    let Some(job) = row(core, config, id).await? else { return Ok(None) };
+    let me = core.me().await?;
+    if job.agent_id != me.id {
+        return Ok(None);
+    }
+    translate(core, config, &defaults(config, &me), job).await.map(Some)
+}
+
+/// The row of a job.
+pub async fn row(core: &Core, config: &Config, id: &str) -> Result<Option<api::Job>> {
+    core.row(hidden(config, core.get(&path!("jobs", id)), [String::new()])).await
+}
+
+/// Takes a job. Of two claims at the same moment Core may accept both, so only one process may use a token.
+pub async fn claim(core: &Core, config: &Config, id: &str) -> Result<Claimed> {
+    let answer = core.post(&path!("jobs", id, "claim")).send().await?;
+    if answer.is_success() {
+        return Ok(Claimed::Ours);
+    }
+    let fault = refusal(&answer);
+    match (answer.status, fault.class) {
+        (403, Class::Conflict | Class::NotFound) => return Ok(Claimed::Lost),
+        (400 | 404, _) => {}
+        _ => return Err(fault),
+    }
+    // Somebody has it, or the answer to an earlier claim of ours was lost.
+    match row(core, config, id).await? {
+        Some(job) if job.status == "Processing" && job.agent_id == core.me().await?.id => Ok(Claimed::Ours),
+        _ => Ok(Claimed::Lost),
+    }
+}
+
+fn defaults(config: &Config, me: &Agent) -> Defaults {
+    let set_by_core = me.configuration.as_ref().map(identity::defaults).unwrap_or_default();
+    set_by_core.or(&config.defaults)
+}
+
+/// Our own jobs among these, in the contract's words. A job whose secrets cannot be asked for now waits for the next time.
+async fn translated(core: &Core, config: &Config, mut found: Vec<api::Job>) -> Result<Vec<Job>> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let me = core.me().await?;
+    let defaults = defaults(config, &me);
+    found.retain(|job| job.agent_id == me.id);
+    let jobs = fan_out(
+        AT_ONCE,
+        found.into_iter().map(|job| async {
+            let id = job.id.clone();
+            let outcome = translate(core, config, &defaults, job).await;
+            outcome
+                .inspect_err(|fault| log::warn("a job waits for its secrets", &[("job", &id), ("fault", fault)]))
+                .ok()
+        }),
+    );
+    let mut jobs: Vec<Job> = jobs.await.into_iter().flatten().collect();
+    jobs.sort_by(|a, b| (b.priority, a.created_ms, &a.id).cmp(&(a.priority, b.created_ms, &b.id)));
+    Ok(jobs)
+}
+
+async fn translate(core: &Core, config: &Config, defaults: &Defaults, job: api::Job) -> Result<Job> {
+    let (wanted, problem) = match job.action.as_str() {
+        "update" if job.params.is_none() => (None, Some(update_without_parameters())),
+        "create" | "update" | "upgrade" => match job.desired().cloned() {
+            None => (None, Some(no_properties())),
+            Some(mut desired) => {
+                vault::capture(core, properties::free_parts(config, &mut desired)).await?;
+                match properties::cluster(config, defaults, &desired, !sleeps(&job)) {
+                    Ok(cluster) => (Some(cluster), None),
+                    Err(fault) => (None, Some(fault)),
+                }
+            }
+        },
+        _ => (None, None),
+    };
+    let created_ms = time::millis(&job.created_at).unwrap_or(0);
+    let service = job.service.unwrap_or_default();
+    let text = |text: &str| Value::from(text).to_string();
+    let more = vec![("status".to_owned(), text(&job.status)), ("serviceStatus".to_owned(), text(&service.status))];
+    Ok(Job {
+        id: job.id,
+        service: job.service_id,
+        service_name: service.name,
+        group: service.group_id,
+        action: job.action,
+        priority: job.priority,
+        created_ms,
+        wanted,
+        problem,
+        more,
+    })
+}
+
+/// A stopped cluster that is changed stays stopped.
+fn sleeps(job: &api::Job) -> bool {
+    job.action == "update" && job.service.as_ref().is_some_and(|service| service.status == "Stopped")
+}
+
+/// Completing it would wipe the service's properties, after which Core cannot change the service any more.
+fn update_without_parameters() -> Fault {
+    let mend =
+        "change the service with PATCH /services/{id} and the new properties, not with POST /services/{id}/update";
+    Fault::invalid("UPDATE_WITHOUT_PARAMS", format!("the job says nothing to change; {mend}"))
+}
+
+fn no_properties() -> Fault {
+    Fault::invalid(
+        "NO_PROPERTIES",
+        "the service has no properties, so nothing says what is wanted; delete it and order anew",
+    )
+}
+
+/// The properties that say what is wanted, without what the agent wrote and without secrets: kept as the last applied description.
+pub fn spec(config: &Config, job: &api::Job) -> Option<Object> {
+    let written = config.properties.written();
+    let kept = job.desired()?.iter().filter(|(name, _)| !written.contains(&name.as_str()));
+    Some(kept.map(|(name, value)| (name.clone(), vault::without(value.clone()))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use agentkube_sdk::testing::{World, answer};
+    use serde_json::json;
+
+    use super::*;
+
+    fn listed(jobs: Value) -> (World, Vec<Job>) {
+        let world = World::new();
+        world.http("core", move |request| match request.path() {
+            "/api/v1/agents/me" => answer(200, json!({"id": "us", "tags": null})),
+            _ => answer(200, jobs.clone()),
+        });
+        let config = serde_json::from_value::<Config>(json!({"connection": "core"})).unwrap().checked().unwrap();
+        let jobs = world.run(pending(&Core::new("core"), &config)).unwrap();
+        (world, jobs)
+    }
+
+    fn waiting(id: &str, priority: i32, second: u32) -> Value {
+        let created = format!("2026-11-20T11:53:{second:02}Z");
+        json!({"id": id, "agentId": "us", "action": "delete", "priority": priority, "createdAt": created, "later": 1})
+    }
+
+    #[test]
+    fn the_most_urgent_come_first_then_the_oldest() {
+        let jobs = json!([waiting("d", 1, 9), waiting("b", 5, 8), waiting("c", 1, 3), waiting("a", 5, 8)]);
+        let order: Vec<String> = listed(jobs).1.into_iter().map(|job| job.id).collect();
+        assert_eq!(order, ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn an_odd_row_or_a_strangers_job_does_not_stop_the_others() {
+        let mut stranger = waiting("s", 1, 1);
+        stranger["agentId"] = json!("them");
+        let (world, jobs) = listed(json!([{"id": 7}, stranger, waiting("a", 1, 1), {"id": "b", "agentId": "us"}]));
+        let seen: Vec<(&str, u64)> = jobs.iter().map(|job| (job.id.as_str(), job.created_ms)).collect();
+        assert_eq!(seen, [("a", 1_795_175_581_000), ("b", 0)]);
+        assert!(world.logs()[0].contains("left out"), "{:?}", world.logs());
+    }
+}

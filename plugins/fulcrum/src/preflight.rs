@@ -1,0 +1,113 @@
+//! What must be so in Core before a job can succeed.
+
+use agentkube_sdk::Result;
+use agentkube_sdk::observed::Finding;
+
+use crate::api::{Agent, Core, ServiceType};
+use crate::config::Config;
+use crate::metrics;
+
+/// Looks at token, agent, service types and metric types. Only what cannot be asked at all is a fault.
+pub async fn preflight(core: &Core, config: &Config) -> Result<Vec<Finding>> {
+    let me = match core.me().await {
+        Ok(me) => me,
+        Err(fault) if fault.is_transient() => return Err(fault),
+        Err(fault) => return Ok(vec![Finding::error("CORE_TOKEN", fault.to_string(), "see the message")]),
+    };
+    let mut findings = vec![Finding::ok("CORE_TOKEN", format!("the token is that of agent `{}` ({})", me.name, me.id))];
+    if me.is_disabled() {
+        let mend = "an administrator sets its status to Disconnected with PATCH /agents/{id}";
+        findings.push(Finding::warning("AGENT_DISABLED", "the agent is disabled: it takes no jobs", mend));
+    }
+    for id in service_types(&me, &mut findings) {
+        match core.service_type(&id).await? {
+            Some(kind) => judge(config, &kind, &mut findings),
+            None => findings.push(Finding::error(
+                "SERVICE_TYPE",
+                format!("the agent type names service type {id}, which does not exist"),
+                "PATCH /agent-types/{id} with service types that exist",
+            )),
+        }
+    }
+    let known = metrics::known(core).await?;
+    let missing: Vec<&str> = config.metrics.iter().map(String::as_str).filter(|name| !known.contains(*name)).collect();
+    findings.push(match missing.is_empty() {
+        true => Finding::ok("METRIC_TYPES", "all metric types exist"),
+        false => Finding::warning(
+            "METRIC_TYPES",
+            format!("metric types are missing and will not be reported: {}", missing.join(", ")),
+            "an administrator makes each with POST /metric-types {\"name\": …, \"entityType\": \"Resource\"}",
+        ),
+    });
+    Ok(findings)
+}
+
+fn service_types(me: &Agent, findings: &mut Vec<Finding>) -> Vec<String> {
+    let kind = me.agent_type.clone().unwrap_or_default();
+    let ids = kind.service_type_ids.unwrap_or_default();
+    if ids.is_empty() {
+        findings.push(Finding::error(
+            "SERVICE_TYPE",
+            format!("agent type `{}` serves no service type, so no job can come", kind.name),
+            "register the service type of this plugin and PATCH /agent-types/{id} with its id",
+        ));
+    }
+    ids
+}
+
+/// Whether jobs of this type can be understood and their results kept.
+fn judge(config: &Config, kind: &ServiceType, findings: &mut Vec<Finding>) {
+    let before = findings.len();
+    let at = format!("service type `{}`", kind.name);
+    let mut error = |message: String, mend: &str| findings.push(Finding::error("SERVICE_TYPE", message, mend));
+    let names = &config.properties;
+    let schema = &kind.property_schema.properties;
+    for (name, needed) in [(&names.version, "string"), (&names.pools, "json")] {
+        match schema.get(name) {
+            None => error(format!("{at} has no property `{name}`"), "add it, or say its name in `properties`"),
+            Some(property) if property.kind != needed => {
+                error(format!("{at}: property `{name}` is of type {}", property.kind), &format!("make it {needed}"));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in names.written() {
+        if schema.get(name).is_some_and(|property| property.required) {
+            error(format!("{at}: property `{name}` is required, and only the agent writes it"), "make it optional");
+        }
+    }
+    let lifecycle = &kind.lifecycle_schema;
+    let find = |name: &str| lifecycle.actions.iter().find(|action| action.name == name);
+    for name in ["create", "delete"] {
+        if find(name).is_none_or(|action| action.transitions.iter().all(|transition| transition.on_error)) {
+            error(format!("{at} has no action `{name}` that can succeed"), "add the action and its transitions");
+        }
+    }
+    let ends = |to: &String| lifecycle.terminal_states.iter().flatten().any(|state| state == to);
+    if find("delete").is_some_and(|action| !action.transitions.iter().any(|transition| ends(&transition.to))) {
+        error(format!("{at}: `delete` ends in no terminal state"), "name its last state in terminalStates");
+    }
+    let mut warn = |message: String, mend: &str| findings.push(Finding::warning("SERVICE_TYPE", message, mend));
+    for name in names.written() {
+        match schema.get(name) {
+            None => warn(format!("{at} has no property `{name}`, so nobody is told"), "add it, written by the agent"),
+            Some(property) if !property.open_to_agent_ever() => {
+                warn(format!("{at}: the agent may not write `{name}`"), "add `agent` to its actor authorizer");
+            }
+            Some(_) => {}
+        }
+    }
+    let words = ["start", "stop", "update", "upgrade"];
+    let missing: Vec<&str> = words.into_iter().filter(|name| find(name).is_none()).collect();
+    if !missing.is_empty() {
+        warn(format!("{at} has no action {}", missing.join(", ")), "add what customers shall be able to do");
+    }
+    if find("update").is_some_and(|action| action.transitions.iter().any(|transition| transition.on_error)) {
+        let message =
+            format!("{at}: `update` has a transition on error, after which Core keeps the refused properties");
+        warn(message, "remove it: a failed update then leaves state and properties as they were");
+    }
+    if findings.len() == before {
+        findings.push(Finding::ok("SERVICE_TYPE", format!("{at} has all that is needed")));
+    }
+}

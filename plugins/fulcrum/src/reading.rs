@@ -1,0 +1,225 @@
+//! Reading values that somebody else wrote, and telling every mistake with its path.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use agentkube_sdk::{Fault, Result};
+use serde_json::Value;
+
+use crate::api::Object;
+use crate::vault;
+
+/// Mistakes told of one description; the rest is counted.
+const MOST_TOLD: usize = 20;
+
+/// In what a bare number is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// MiB.
+    Mebi,
+    /// GiB.
+    Gibi,
+}
+
+/// One reading of a description, and the mistakes found in it. `null` is absence.
+#[derive(Debug, Default)]
+pub struct Reading(Vec<String>);
+
+impl Reading {
+    pub fn wrong(&mut self, path: &str, what: impl Display) {
+        self.0.push(format!("{path}: {what}"));
+    }
+
+    pub fn has_mistakes(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// `BAD_PROPERTIES`, if there were mistakes.
+    pub fn end(mut self) -> Result<()> {
+        let rest = self.0.len().saturating_sub(MOST_TOLD);
+        self.0.truncate(MOST_TOLD);
+        if rest > 0 {
+            self.0.push(format!("And {rest} more"));
+        }
+        if self.0.is_empty() { Ok(()) } else { Err(Fault::invalid("BAD_PROPERTIES", self.0.join(". "))) }
+    }
+
+    /// A text that says something.
+    pub fn text(&mut self, path: &str, value: Option<&Value>) -> Option<String> {
+        let value = value.filter(|value| !value.is_null())?;
+        let text = self.text_or_empty(path, value)?;
+        if text.is_empty() {
+            self.wrong(path, "is empty; leave it out, or say something");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The same, and absence is a mistake.
+    pub fn needed_text(&mut self, path: &str, value: Option<&Value>) -> Option<String> {
+        if value.is_none_or(Value::is_null) {
+            self.wrong(path, "is missing");
+        }
+        self.text(path, value)
+    }
+
+    /// Any text.
+    pub fn text_or_empty(&mut self, path: &str, value: &Value) -> Option<String> {
+        match value.as_str() {
+            Some(text) if vault::is_reference(text) => {
+                self.wrong(path, "is a secret, and no secret can stand here");
+                None
+            }
+            Some(text) => Some(text.to_owned()),
+            None => {
+                self.wrong(path, format!("is {}; a text in quotes is needed", kind(value)));
+                None
+            }
+        }
+    }
+
+    pub fn texts(&mut self, path: &str, value: Option<&Value>) -> Vec<String> {
+        self.each(path, value, |reading, path, value| reading.needed_text(path, Some(value)))
+    }
+
+    /// The items of a list, each read by `read` with its path.
+    pub fn each<T>(
+        &mut self,
+        path: &str,
+        value: Option<&Value>,
+        read: impl Fn(&mut Self, &str, &Value) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(value) = value.filter(|value| !value.is_null()) else { return Vec::new() };
+        let Some(items) = value.as_array() else {
+            self.wrong(path, format!("is {}; a list is needed", kind(value)));
+            return Vec::new();
+        };
+        items.iter().enumerate().filter_map(|(at, item)| read(self, &format!("{path}[{at}]"), item)).collect()
+    }
+
+    pub fn flag(&mut self, path: &str, value: Option<&Value>) -> bool {
+        let Some(value) = value.filter(|value| !value.is_null()) else { return false };
+        if !value.is_boolean() {
+            self.wrong(path, format!("is {}; true or false is needed", kind(value)));
+        }
+        value.as_bool().unwrap_or(false)
+    }
+
+    /// A whole number within a range.
+    pub fn number(&mut self, path: &str, value: Option<&Value>, range: RangeInclusive<u64>) -> Option<u32> {
+        let value = value.filter(|value| !value.is_null())?;
+        let number = whole(value).filter(|number| range.contains(number));
+        if number.is_none() {
+            let needed = format!("a whole number from {} to {} is needed", range.start(), range.end());
+            self.wrong(path, format!("is {}; {needed}", kind(value)));
+        }
+        number.and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// An amount of memory or disk: a number in `unit`, or a text such as `4Gi` or `512Mi`.
+    pub fn quantity(&mut self, path: &str, value: Option<&Value>, unit: Unit) -> Option<u64> {
+        let value = value.filter(|value| !value.is_null())?;
+        let amount = match value.as_str() {
+            Some(text) => measured(text, unit),
+            None => whole(value),
+        };
+        let amount = amount.filter(|amount| (1..=1 << 30).contains(amount));
+        if amount.is_none() {
+            let (unit, examples) = match unit {
+                Unit::Mebi => ("MiB", "`512Mi` or `4Gi`"),
+                Unit::Gibi => ("GiB", "`40Gi`"),
+            };
+            let needed = format!("a whole number of {unit}, or a text such as {examples}, is needed");
+            self.wrong(path, format!("is {}; {needed}", kind(value)));
+        }
+        amount
+    }
+
+    /// An object; with `known`, no other keys may stand in it.
+    pub fn object<'v>(&mut self, path: &str, value: Option<&'v Value>, known: Option<&[&str]>) -> Option<&'v Object> {
+        let value = value.filter(|value| !value.is_null())?;
+        let Some(object) = value.as_object() else {
+            self.wrong(path, format!("is {}; an object is needed", kind(value)));
+            return None;
+        };
+        for key in object.keys() {
+            if known.is_some_and(|known| !known.contains(&key.as_str())) {
+                let known = known.unwrap_or_default().join(", ");
+                self.wrong(path, format!("the key {:?} is not known; known are {known}", clip(key)));
+            }
+        }
+        Some(object)
+    }
+}
+
+/// A number without a fraction: `3` and `3.0` are the same to Core.
+fn whole(value: &Value) -> Option<u64> {
+    let float = || value.as_f64().filter(|float| float.fract() == 0.0 && (0.0..9e15).contains(float));
+    value.as_u64().or_else(|| float().map(|float| float as u64))
+}
+
+fn measured(text: &str, unit: Unit) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().ok()?;
+    match (text.get(digits.len()..)?, unit) {
+        ("Gi", Unit::Gibi) | ("Mi", Unit::Mebi) => Some(number),
+        ("Gi", Unit::Mebi) | ("Ti", Unit::Gibi) => number.checked_mul(1024),
+        _ => None,
+    }
+}
+
+/// What a value is, for a message.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if vault::is_reference(text) => "a secret".to_owned(),
+        Value::String(text) => format!("{:?}", clip(text)),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+fn clip(text: &str) -> String {
+    let clipped: String = text.chars().take(60).collect();
+    if clipped.len() < text.len() { clipped + "…" } else { clipped }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn amounts_come_in_units() {
+        for (value, unit, amount) in [
+            (json!("4Gi"), Unit::Mebi, Some(4096)),
+            (json!("512Mi"), Unit::Mebi, Some(512)),
+            (json!(2048), Unit::Mebi, Some(2048)),
+            (json!("40Gi"), Unit::Gibi, Some(40)),
+            (json!("1Ti"), Unit::Gibi, Some(1024)),
+            (json!(40.0), Unit::Gibi, Some(40)),
+            (json!("40"), Unit::Gibi, None),
+            (json!("4GB"), Unit::Mebi, None),
+            (json!("Gi"), Unit::Mebi, None),
+            (json!(0), Unit::Mebi, None),
+            (json!(-1), Unit::Mebi, None),
+            (json!(1.5), Unit::Gibi, None),
+            (json!("99999999999999999999Gi"), Unit::Gibi, None),
+        ] {
+            let mut reading = Reading::default();
+            assert_eq!(reading.quantity("p", Some(&value), unit), amount, "{value}");
+            assert_eq!(reading.has_mistakes(), amount.is_none(), "{value}");
+        }
+    }
+
+    #[test]
+    fn many_mistakes_are_counted() {
+        let mut reading = Reading::default();
+        (0..25).for_each(|at| reading.wrong("p", at));
+        let fault = reading.end().unwrap_err();
+        assert!(fault.message.ends_with("p: 19. And 5 more"), "{fault}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The types that an administrator registers, and what the preflight check says about others.
+
+use agentkube_sdk::JobSource;
+use agentkube_sdk::observed::{Finding, Severity};
+use lab_core::{Fault, Settings};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, service_type};
+
+fn findings(lab: &Lab) -> Vec<Finding> {
+    lab.world.run(lab.plugin.preflight()).unwrap()
+}
+
+fn judged(change: fn(&mut Value)) -> (Severity, String) {
+    let mut kind = service_type();
+    change(&mut kind);
+    let lab = Lab::with(Settings::default(), kind);
+    let found = findings(&lab).into_iter().find(|finding| finding.code == "SERVICE_TYPE").unwrap();
+    assert_eq!(found.remedy.is_empty(), found.severity == Severity::Ok);
+    (found.severity, found.message)
+}
+
+#[test]
+fn the_shipped_types_are_all_that_is_needed() {
+    let lab = Lab::new();
+    for name in ["nodes.total", "nodes.ready", "nodes.ready.ratio"] {
+        lab.queue.borrow_mut().made("/metric-types", json!({"name": name, "entityType": "Service"}));
+    }
+    let findings = findings(&lab);
+    assert_eq!(findings.len(), 3);
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:?}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let (severity, message) = judged(|kind| kind["propertySchema"]["properties"]["nodePools"]["type"] = json!("array"));
+    assert!(severity == Severity::Error && message.contains("`nodePools` is of type array"), "{message}");
+    let (severity, message) = judged(|kind| kind["propertySchema"]["properties"]["nodes"]["authorizers"] = json!([]));
+    assert_eq!(severity, Severity::Ok, "{message}");
+    let (severity, message) = judged(|kind| {
+        kind["propertySchema"]["properties"]["nodes"]["authorizers"][0]["config"]["actors"] = json!(["user"]);
+    });
+    assert!(severity == Severity::Warning && message.contains("may not write `nodes`"), "{message}");
+    let (severity, message) = judged(|kind| {
+        kind["propertySchema"]["properties"].as_object_mut().unwrap().remove("kubeconfig");
+    });
+    assert!(severity == Severity::Warning && message.contains("no property `kubeconfig`"), "{message}");
+    let (severity, message) = judged(|kind| {
+        kind["lifecycleSchema"]["actions"].as_array_mut().unwrap().retain(|action| action["name"] != "upgrade");
+    });
+    assert!(severity == Severity::Warning && message.contains("no action upgrade"), "{message}");
+    let (severity, message) = judged(|kind| kind["lifecycleSchema"]["terminalStates"] = json!([]));
+    assert!(severity == Severity::Error && message.contains("no terminal state"), "{message}");
+    let (severity, message) = judged(|kind| {
+        let transitions = kind["lifecycleSchema"]["actions"][3]["transitions"].as_array_mut().unwrap();
+        transitions.push(json!({"from": "Started", "to": "Error", "onError": true}));
+    });
+    assert!(severity == Severity::Warning && message.contains("`update` has a transition on error"), "{message}");
+}
+
+#[test]
+fn missing_metric_types_and_a_disabled_agent_are_warnings() {
+    let lab = Lab::new();
+    let path = format!("/agents/{}", lab.queue.borrow().agent);
+    lab.queue.borrow_mut().admin("PATCH", &path, json!({"status": "Disabled"}));
+    let codes: Vec<(String, Severity)> = findings(&lab).into_iter().map(|f| (f.code, f.severity)).collect();
+    let expected = [
+        ("CORE_TOKEN", Severity::Ok),
+        ("AGENT_DISABLED", Severity::Warning),
+        ("SERVICE_TYPE", Severity::Ok),
+        ("METRIC_TYPES", Severity::Warning),
+    ];
+    assert_eq!(codes, expected.map(|(code, severity)| (code.to_owned(), severity)));
+}
+
+#[test]
+fn a_dead_token_is_a_finding() {
+    let lab = Lab::new();
+    lab.queue.borrow_mut().core.fault(Fault::ExpireTokens { name: None });
+    let found = findings(&lab);
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Error));
+    assert!(found[0].message.contains("TOKEN_REFUSED"));
+}
+
+#[test]
+fn only_an_update_without_error_transitions_loses_nothing() {
+    let kind = service_type();
+    let update = kind["lifecycleSchema"]["actions"].as_array().unwrap().iter().find(|a| a["name"] == "update").unwrap();
+    assert!(update["transitions"].as_array().unwrap().iter().all(|transition| transition.get("onError").is_none()));
+}
+
+#[test]
+fn every_property_is_documented() {
+    let page = include_str!("../../../../docs/fulcrum.md");
+    let agent_type: Value = serde_json::from_str(include_str!("../../agent-type.json")).unwrap();
+    let config = agentkube_plugin_fulcrum::manifest().config_schema;
+    let tables = [
+        &service_type()["propertySchema"]["properties"],
+        &agent_type["configurationSchema"]["properties"],
+        &config["properties"],
+        &config["$defs"]["Names"]["properties"],
+        &config["$defs"]["Defaults"]["properties"],
+    ];
+    for name in tables.into_iter().flat_map(|table| table.as_object().unwrap().keys()) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

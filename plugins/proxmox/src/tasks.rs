@@ -1,0 +1,166 @@
+//! Tasks: what runs after a request was answered, and what a killed call left running.
+
+use std::fmt;
+
+use agentkube_sdk::ledger::{self, Item};
+use agentkube_sdk::prelude::*;
+use agentkube_sdk::wait::{self, Backoff};
+use agentkube_sdk::clock;
+use serde::Deserialize;
+
+use crate::api::{at, fetch, upid_in};
+use crate::{Proxmox, faults};
+
+/// The id of a task: `UPID:node:pid:pstart:starttime:type:id:user:`. It is known to the node that it names and to no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Upid {
+    text: String,
+    pub node: String,
+    pub kind: String,
+}
+
+impl Upid {
+    /// `None` when it is none.
+    pub fn parse(text: &str) -> Option<Upid> {
+        let parts: Vec<&str> = text.split(':').collect();
+        match parts.as_slice() {
+            ["UPID", node, _, _, _, kind, _, _, ""] if !node.is_empty() => {
+                Some(Upid { text: text.to_owned(), node: (*node).to_owned(), kind: (*kind).to_owned() })
+            }
+            _ => None,
+        }
+    }
+
+    /// How many times the usual pause pass before a task of this kind may be over.
+    fn patience(&self) -> u64 {
+        match self.kind.as_str() {
+            "qmclone" | "qmstart" => 4,
+            "qmstop" | "qmshutdown" | "qmdestroy" => 3,
+            "imgcopy" | "resize" => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Upid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    status: String,
+    #[serde(default)]
+    exitstatus: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    upid: String,
+}
+
+impl Proxmox {
+    /// Waits until a task is over; its failure is the fault that its last words mean.
+    async fn finished(&self, call: &Call, upid: &Upid) -> Result<()> {
+        let began = clock::now();
+        let timings = &self.config.timings;
+        let pauses = Backoff::growing(timings.first_poll_ms * 2, timings.longest_poll_ms);
+        let ended = wait::until(call.deadline_ms, pauses, || async {
+            let request = self.api.get(at!("nodes", upid.node, "tasks", upid, "status"));
+            match fetch::<Status>(request).await {
+                Ok(task) if task.status == "running" => Ok(None),
+                Ok(task) => Ok(Some(task.exitstatus.unwrap_or_default())),
+                // A task that was just started is not in its node's list yet.
+                Err(fault) if fault.message.contains("no such task") => {
+                    Ok((clock::now() >= began + timings.task_grace_ms).then(|| "unexpected status".to_owned()))
+                }
+                Err(fault) => Err(fault),
+            }
+        })
+        .await?;
+        match ended.as_str() {
+            "OK" => Ok(()),
+            warned if warned.starts_with("WARNINGS: ") => Ok(()),
+            exit => Err(faults::of_task(&upid.kind, exit)),
+        }
+    }
+
+    /// Waits for the task that a request started, if its work was not done already.
+    pub(crate) async fn done(&self, call: &Call, upid: Option<Upid>) -> Result<()> {
+        match upid {
+            Some(upid) => {
+                // No task is over at once, and none is in its node's list yet.
+                clock::sleep(self.config.timings.first_poll_ms * upid.patience()).await;
+                self.finished(call, &upid).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the doubt that a killed call or a lost answer left: when this returns, nothing that was asked for with this entry still
+    /// runs. How it ended is not told: look at what is.
+    pub(crate) async fn settle(&self, call: &Call, item: Item) -> Result<Item> {
+        let Some(doubtful) = doubtful(&item) else {
+            let last = item.last_answer.as_ref().and_then(|answer| upid_in(&answer.body));
+            if let Some(upid) = last {
+                self.over(call, &upid).await?;
+            }
+            return Ok(item);
+        };
+        // The request may still be under way: its answer is written down when it comes.
+        let (kind, name) = (item.kind.clone(), item.name.clone());
+        let patience = clock::now() + self.config.timings.visibility_ms;
+        let mut item = item;
+        while clock::now() < patience {
+            clock::sleep((self.config.timings.visibility_ms / 4).max(1)).await;
+            item = ledger::intend(&kind, &name, "").await?;
+            if let Some(upid) = item.last_answer.as_ref().filter(|_| item.in_doubt.is_none()).and_then(|a| upid_in(&a.body)) {
+                self.over(call, &upid).await?;
+                return Ok(item);
+            }
+        }
+        for upid in self.active(call, &doubtful).await? {
+            self.over(call, &upid).await?;
+        }
+        Ok(item)
+    }
+
+    /// Waits until a task is over, however it ended.
+    async fn over(&self, call: &Call, upid: &Upid) -> Result<()> {
+        match self.finished(call, upid).await {
+            Err(fault) if fault.code == "DEADLINE" => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tasks of ours that run about the VM that a request named.
+    async fn active(&self, call: &Call, request: &str) -> Result<Vec<Upid>> {
+        let segments: Vec<&str> = request.split('/').collect();
+        let [_, "api2", _, "nodes", node, "qemu", vmid, ..] = segments.as_slice() else { return Ok(Vec::new()) };
+        let request = self.api.get(at!("nodes", node, "tasks")).query("source", "active").query("vmid", vmid);
+        let listed: Vec<Listed> =
+            wait::until(call.deadline_ms, Backoff::default(), || async { fetch(request.clone()).await.map(Some) }).await?;
+        Ok(listed.iter().filter_map(|task| Upid::parse(&task.upid)).collect())
+    }
+}
+
+/// The request of which nobody knows what became, if there is one.
+fn doubtful(item: &Item) -> Option<String> {
+    let silent = item.last_answer.as_ref().filter(|answer| matches!(answer.status, 408 | 500 | 502 | 504 | 595..=599));
+    item.in_doubt.clone().or_else(|| silent.map(|answer| answer.request.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_upid_names_its_node() {
+        let upid = Upid::parse("UPID:pve-1:00000ACD:00006AE8:679A423B:imgcopy::capmox@pve!nodes:").unwrap();
+        assert_eq!((upid.node.as_str(), upid.kind.as_str()), ("pve-1", "imgcopy"));
+        for text in ["", "UPID:pve1", "UPID::1:2:3:qmstart:1:u:", "104"] {
+            assert_eq!(Upid::parse(text), None, "{text}");
+        }
+    }
+}
