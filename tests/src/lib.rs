@@ -1,1 +1,18 @@
-//! Placeholder.
+//! What the end-to-end tests and the measurements share: the real binary in front of a lab.
+//!
+//! - [`artifacts`]: where the built things are.
+//! - [`Scene`]: a lab, a customer, and the daemon that can be killed and started again.
+//! - [`Found`]: what really is there, by the lab's own state.
+//! - [`command`]: the command line.
+//!
+//! The tests judge by what the lab knows, never by the daemon's journal.
+
+pub mod artifacts;
+pub mod command;
+mod found;
+pub mod pages;
+mod scene;
+pub mod wait;
+
+pub use found::Found;
+pub use scene::{Plan, Scene, heavy, seed};

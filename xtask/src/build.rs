@@ -1,6 +1,6 @@
 //! Building: the host, the lab, the plugins and the tests' guests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{self, Result, cargo, root, target};
@@ -32,14 +32,11 @@ pub fn host() -> Result {
 
 /// The plugins, packed with their manifests.
 pub fn plugins() -> Result {
-    let flags = prepare(WASM)?;
+    let packages: Vec<&str> = PLUGINS.iter().map(|(package, ..)| *package).collect();
+    compile(&packages, WASM)?;
     for (package, folder, name) in PLUGINS {
-        let module = compile(package, WASM, &flags)?;
-        pack(
-            &module,
-            &root().join(folder).join("manifest.json"),
-            &target().join("plugins").join(format!("{name}.wasm")),
-        )?;
+        let manifest = root().join(folder).join("manifest.json");
+        pack(&module(package, WASM), &manifest, &target().join("plugins").join(format!("{name}.wasm")))?;
     }
     Ok(())
 }
@@ -48,22 +45,27 @@ pub fn plugins() -> Result {
 pub fn guests() -> Result {
     let manifest = root().join("tests/guests/spike/manifest.json");
     for (wasm, name) in [(WASM, "spike"), (WASI, "spike-wasip2")] {
-        let flags = prepare(wasm)?;
-        let module = compile("guest-spike", wasm, &flags)?;
-        pack(&module, &manifest, &target().join("guests").join(format!("{name}.wasm")))?;
+        compile(&["guest-spike"], wasm)?;
+        pack(&module("guest-spike", wasm), &manifest, &target().join("guests").join(format!("{name}.wasm")))?;
     }
     Ok(())
 }
 
-/// Each plugin is built alone: together, cargo would switch on the SDK's features of every role in each of them.
-fn compile(package: &str, wasm: &str, flags: &[&str]) -> std::result::Result<std::path::PathBuf, String> {
+fn compile(packages: &[&str], wasm: &'static str) -> Result {
+    let flags = prepare(wasm)?;
     let mut command = cargo();
-    command.args(["build", "--package", package, "--target", wasm, "--profile", "plugin", "--lib"]).args(flags);
+    command.args(["build", "--target", wasm, "--profile", "plugin", "--lib"]).args(&flags);
+    for package in packages {
+        command.args(["--package", package]);
+    }
     if !flags.is_empty() {
         command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19");
     }
-    run::run(&mut command)?;
-    Ok(target().join(wasm).join("plugin").join(format!("{}.wasm", package.replace('-', "_"))))
+    run::run(&mut command)
+}
+
+fn module(package: &str, wasm: &str) -> PathBuf {
+    target().join(wasm).join("plugin").join(format!("{}.wasm", package.replace('-', "_")))
 }
 
 fn pack(module: &Path, manifest: &Path, output: &Path) -> Result {

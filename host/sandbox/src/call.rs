@@ -46,11 +46,12 @@ impl Plugin {
     }
 
     /// A store for one call.
-    pub(crate) fn store(&self, service: Option<ServiceKey>, traces: Arc<Traces>) -> Store<State> {
+    pub(crate) fn store(&self, service: Option<ServiceKey>, exempt: bool, traces: Arc<Traces>) -> Store<State> {
         let core = Arc::clone(&self.core);
         let limits = core.limits;
         let holder = Holder { plugin: core.name.clone(), digest: core.digest.clone(), service };
         let mut store = Store::new(self.sandbox.engine(), State::new(core, holder, traces));
+        store.data_mut().exempt = exempt;
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.hostcall_bytes);
         // Before anything runs: start functions are code too. Each tick gives way to others; the deadline is around the call.

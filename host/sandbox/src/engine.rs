@@ -6,6 +6,9 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::{Error, Result, Settings};
 
+/// Instances of the pool that are kept for calls outside every concurrency limit.
+const EXEMPT: u32 = 16;
+
 /// An engine with its ticker. The ticker is a thread of the operating system, because a runtime that is starved by guests
 /// would not tick; it ends when the last engine is gone.
 pub(crate) fn build(settings: &Settings) -> Result<Engine> {
@@ -30,7 +33,8 @@ fn config(settings: &Settings) -> Config {
     config.gc_support(false);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(20));
     if settings.pooling {
-        let (size, limits) = (settings.pool_size, &settings.limits);
+        // Calls outside every concurrency limit find a place although all others are taken.
+        let (size, limits) = (settings.pool_size.saturating_add(EXEMPT), &settings.limits);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(size)
             .total_core_instances(size.saturating_mul(4))

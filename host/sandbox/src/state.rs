@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub holder: Arc<Holder>,
     pub limiter: Limiter,
     pub traces: Arc<Traces>,
+    /// The call is outside every concurrency limit.
+    pub exempt: bool,
     /// Bytes of log so far.
     pub logged: usize,
     /// Host calls that wait now.
@@ -41,6 +43,7 @@ impl State {
             core,
             holder: Arc::new(holder),
             traces,
+            exempt: false,
             logged: 0,
             pending: Arc::default(),
             permits: HashMap::new(),
@@ -58,7 +61,12 @@ impl State {
             let most = self.core.limits.pending;
             return Err(Fault::new(Class::Exhausted, "TOO_MANY_PENDING", format!("{most} host calls wait already")));
         }
-        Ok(Context { core: Arc::clone(&self.core), holder: Arc::clone(&self.holder), _waiting: waiting })
+        Ok(Context {
+            core: Arc::clone(&self.core),
+            holder: Arc::clone(&self.holder),
+            exempt: self.exempt,
+            _waiting: waiting,
+        })
     }
 }
 
@@ -73,6 +81,7 @@ impl WasiView for State {
 pub(crate) struct Context {
     pub core: Arc<Core>,
     pub holder: Arc<Holder>,
+    pub exempt: bool,
     _waiting: Waiting,
 }
 

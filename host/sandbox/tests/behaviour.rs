@@ -1,5 +1,7 @@
 //! What becomes of guests that do not behave, and of those that do a lot.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;
@@ -107,4 +109,20 @@ async fn calls_of_one_plugin_beyond_its_limit_wait() {
     for done in calls.collect::<Vec<_>>() {
         assert!(done.await.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_from_a_pool_behave_the_same() {
+    let server = Server::start(|_| Reply::new(200, "{}"));
+    let mut world = World::new(&server, &Arc::new(Stores::default()));
+    let limits = agentkube_sandbox::Limits { memory: 16 << 20, ..Default::default() };
+    // Fewer places in the pool than calls at once: more wait, none fails.
+    let settings = agentkube_sandbox::Settings { pooling: true, pool_size: 8, limits, ..Default::default() };
+    world.sandbox = agentkube_sandbox::Sandbox::new(settings).unwrap();
+    let provider = world.provider("normal").await;
+    let (call, key) = (call(Duration::from_secs(30)), machine());
+    let calls = (0..32).map(|_| provider.observe(&call, &key, "i"));
+    assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
+    let fault = world.provider("memory").await.observe(&call, &key, "i").await.unwrap_err();
+    assert_eq!(fault.code, "PLUGIN_MEMORY");
 }

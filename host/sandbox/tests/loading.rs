@@ -1,5 +1,7 @@
 //! What is refused before anything of a plugin runs, and what is not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;

@@ -31,6 +31,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The daemon, or what was asked of a system through its API, did not do what it should.
+    #[error("{0}")]
+    Daemon(String),
     /// Anything else the operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),

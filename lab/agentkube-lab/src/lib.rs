@@ -3,11 +3,14 @@
 //! - [`Shell`] puts any [`lab_wire::Server`] behind real TLS on loopback.
 //! - [`Lab`] is all of it: Fulcrum Core, an admin cluster with Kamaji and its tenants, Proxmox VE, the toy cloud.
 //! - [`machine`]: machines that boot from what was delivered to them.
+//! - [`daemon`] runs the real `agentkube` against it; [`customer`] orders clusters at Core.
 //! - [`ca`] and [`tls`] make and read the certificates for that.
 //! - [`Clock`] is the time of everything.
 
 pub mod ca;
 mod clock;
+pub mod customer;
+pub mod daemon;
 mod error;
 pub mod lab;
 pub mod machine;

@@ -1,9 +1,9 @@
 //! The guest agent: addresses, for the cards that the configuration knows.
 
 use agentkube_sdk::machine::Address;
+use agentkube_sdk::prelude::*;
 use agentkube_sdk::wait::{self, Backoff};
 use agentkube_sdk::{clock, log};
-use agentkube_sdk::prelude::*;
 use serde::Deserialize;
 
 use crate::Proxmox;
@@ -70,8 +70,12 @@ pub(crate) fn is_on(agent: &str) -> bool {
 fn of_cards(interfaces: Interfaces, macs: &[String]) -> Vec<Address> {
     let own = interfaces.result.into_iter().map(|card| (card.mac.to_lowercase(), card.addresses));
     own.filter(|(mac, _)| macs.contains(mac))
-        .flat_map(|(mac, addresses)| addresses.into_iter().map(move |own| Address { mac: Some(mac.clone()), ip: own.ip }))
-        .filter(|address| !address.ip.is_empty() && !address.ip.starts_with("fe80:") && !address.ip.starts_with("169.254."))
+        .flat_map(|(mac, addresses)| {
+            addresses.into_iter().map(move |own| Address { mac: Some(mac.clone()), ip: own.ip })
+        })
+        .filter(|address| {
+            !address.ip.is_empty() && !address.ip.starts_with("fe80:") && !address.ip.starts_with("169.254.")
+        })
         .collect()
 }
 
@@ -89,7 +93,8 @@ mod tests {
              "ip-addresses": [{"ip-address": "10.0.0.5"}, {"ip-address": "fe80::1"}]},
             {"name": "cni0", "hardware-address": "aa:bb:cc:00:00:01", "ip-addresses": [{"ip-address": "10.244.0.1"}]},
             {"name": "sit0"},
-        ]})).unwrap();
+        ]}))
+        .unwrap();
         let found = of_cards(interfaces, &["bc:24:11:00:00:01".to_owned()]);
         assert_eq!(found, [Address { mac: Some("bc:24:11:00:00:01".into()), ip: "10.0.0.5".into() }]);
         assert!(is_on("1") && is_on("enabled=1,fstrim_cloned_disks=1") && !is_on("0") && !is_on("enabled=0"));

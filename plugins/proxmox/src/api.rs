@@ -119,7 +119,8 @@ fn open(response: &Response) -> Result<Value> {
         Some(envelope) if envelope.success && response.status == 200 => Ok(envelope.data),
         Some(envelope) if response.status == 200 => {
             let status = number(&envelope.status).and_then(|status| u16::try_from(status).ok()).unwrap_or(500);
-            let errors = envelope.errors.unwrap_or_default().into_iter().map(|(name, why)| (name, text(&why))).collect();
+            let errors =
+                envelope.errors.unwrap_or_default().into_iter().map(|(name, why)| (name, text(&why))).collect();
             Err(refusal(status, envelope.message.as_deref().unwrap_or_default(), &errors))
         }
         // Refusals of the proxy and of the token come without an envelope.
@@ -253,7 +254,10 @@ pub(crate) fn text(value: &Value) -> String {
 
 /// A value as a number: numbers come as numbers or as text.
 pub(crate) fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_f64().map(|number| number as u64)).or_else(|| value.as_str()?.trim().parse().ok())
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().map(|number| number as u64))
+        .or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// True for `1`, `"1"` and `true`.
@@ -284,9 +288,11 @@ mod tests {
     fn the_envelope_tells_the_outcome() {
         assert_eq!(opened(200, json!({"success": 1, "data": "x"})), Ok(json!("x")));
         assert_eq!(opened(200, json!({"success": "1", "data": null})), Ok(Value::Null));
-        let fault = opened(200, json!({"success": 0, "status": "500", "message": "VM is locked (clone)\n"})).unwrap_err();
+        let fault =
+            opened(200, json!({"success": 0, "status": "500", "message": "VM is locked (clone)\n"})).unwrap_err();
         assert_eq!(fault.code, "VM_LOCKED");
-        let fault = opened(200, json!({"success": 0, "status": 400, "errors": {"vmid": "VM 104 already exists"}})).unwrap_err();
+        let fault =
+            opened(200, json!({"success": 0, "status": 400, "errors": {"vmid": "VM 104 already exists"}})).unwrap_err();
         assert_eq!(fault.code, "VMID_TAKEN");
         let refused = Response { request: "GET /x".into(), reason: "No ticket".into(), ..empty(401) };
         assert_eq!(open(&refused).unwrap_err().code, "TOKEN_REFUSED");
@@ -295,7 +301,8 @@ mod tests {
 
     #[test]
     fn types_are_taken_as_they_come() {
-        let vm: Resource = serde_json::from_value(json!({"type": "qemu", "vmid": "104", "template": "1", "tags": "a;B"})).unwrap();
+        let vm: Resource =
+            serde_json::from_value(json!({"type": "qemu", "vmid": "104", "template": "1", "tags": "a;B"})).unwrap();
         assert_eq!((vm.vm(), vm.template, vm.tagged("b")), (Some(104), true, true));
         let container: Resource = serde_json::from_value(json!({"type": "lxc", "vmid": 105})).unwrap();
         assert_eq!((container.vm(), container.template), (None, false));

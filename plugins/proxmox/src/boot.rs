@@ -19,7 +19,13 @@ impl Note for Booted {
 
 impl Proxmox {
     /// The machine, running, with its data delivered.
-    pub(crate) async fn first_boot(&self, call: &Call, key: &MachineKey, id: &str, bootstrap: &Bootstrap) -> Result<Instance> {
+    pub(crate) async fn first_boot(
+        &self,
+        call: &Call,
+        key: &MachineKey,
+        id: &str,
+        bootstrap: &Bootstrap,
+    ) -> Result<Instance> {
         let item = ledger::intend(MACHINE, &key.name, "").await?;
         let item = self.settle(call, item).await?;
         let mut machine = self.present(call, key, id).await?;
@@ -32,7 +38,10 @@ impl Proxmox {
                 let addresses = self.addresses(&machine).await;
                 return Ok(self.instance(&machine, Lifecycle::Running, addresses));
             }
-            log::warn("it runs and was never given its data: it is stopped and started again", &[("machine", &key.name)]);
+            log::warn(
+                "it runs and was never given its data: it is stopped and started again",
+                &[("machine", &key.name)],
+            );
             self.turn_off(call, key, item.entry, &machine).await?;
         }
         machine = self.deliver(call, key, item.entry, machine, bootstrap).await?;
@@ -49,6 +58,7 @@ impl Proxmox {
             if item.read_note::<Booted>()?.is_none() {
                 item.write_note(&Booted {}).await?;
             }
+            self.adopt_seed(key, &machine).await?;
             self.eject(call, key, item.entry, machine).await?;
         }
         self.discard(call, key).await

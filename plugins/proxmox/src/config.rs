@@ -129,6 +129,9 @@ pub struct Card {
     /// Whether the firewall guards it.
     #[serde(default)]
     pub firewall: bool,
+    /// The SDN zone that the bridge or virtual network is in, for the check of privileges.
+    #[serde(default = "zone")]
+    pub zone: String,
 }
 
 /// What every card has.
@@ -221,6 +224,10 @@ fn yes() -> bool {
     true
 }
 
+fn zone() -> String {
+    "localnetwork".to_owned()
+}
+
 fn endpoint_label() -> String {
     "{node}".to_owned()
 }
@@ -246,7 +253,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<()> {
         let bad = |what: String| Err(Fault::invalid("BAD_CONFIG", what).scope(Scope::Provider));
         if self.clone == CloneMode::Linked && self.storage.is_some() {
-            return bad("storage: linked clones lie on the template's storage; leave it out or clone in full".to_owned());
+            return bad(
+                "storage: linked clones lie on the template's storage; leave it out or clone in full".to_owned()
+            );
         }
         if let Some(tag) = self.tags.iter().find(|tag| !is_tag(tag)) {
             return bad(format!("tags: `{tag}` is no tag (letters, digits and _ + . -)"));
@@ -290,4 +299,65 @@ impl Config {
 fn is_tag(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_+.-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use agentkube_sdk::cluster::Shape;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn config(more: Value) -> serde_json::Result<Config> {
+        let mut config =
+            json!({ "connection": "pve", "template": 9000, "seed-storage": "seeds", "vmid-range": "vmid" });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(config)
+    }
+
+    fn pool(image: Option<&str>, settings: Value) -> Pool {
+        let image = image.map(str::to_owned);
+        let shape = Shape { cores: 1, memory_mib: 1024, disk_gib: None, image, networks: vec![] };
+        let (name, settings) = ("w".to_owned(), settings.to_string());
+        Pool { name, provider: None, count: 1, shape, labels: vec![], taints: vec![], settings }
+    }
+
+    #[test]
+    fn templates_are_named_in_four_ways() {
+        let own = Template::PerNode(BTreeMap::from([("pve1".to_owned(), 9000)]));
+        for (given, meant) in [
+            (json!(9000), Template::Vmid(9000)),
+            (json!("ubuntu"), Template::Named("ubuntu".to_owned())),
+            (json!({ "tags": ["kube"] }), Template::Tagged { tags: vec!["kube".to_owned()] }),
+            (json!({ "pve1": 9000 }), own),
+        ] {
+            assert_eq!(config(json!({ "template": given })).unwrap().template, meant);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert!(config(json!({ "storge": "x" })).is_err());
+        assert!(config(json!({})).unwrap().check().is_ok());
+        for bad in
+            [json!({ "clone": "linked", "storage": "vmdata" }), json!({ "tags": ["a b"] }), json!({ "disk": "root" })]
+        {
+            assert_eq!(config(bad).unwrap().check().unwrap_err().code, "BAD_CONFIG");
+        }
+    }
+
+    #[test]
+    fn a_pool_chooses_before_the_configuration_does() {
+        let config = config(json!({ "images": { "noble": 9001 }, "storage": "a", "tags": ["x"] })).unwrap();
+        let template = |image, settings| config.choice(&pool(image, settings)).unwrap().template;
+        assert_eq!(template(None, json!({})), Template::Vmid(9000));
+        assert_eq!(template(Some("noble"), json!({})), Template::Vmid(9001));
+        assert_eq!(template(Some("9002"), json!({})), Template::Vmid(9002));
+        assert_eq!(template(Some("jammy"), json!({})), Template::Named("jammy".to_owned()));
+        assert_eq!(template(Some("noble"), json!({ "template": 9003 })), Template::Vmid(9003));
+        let linked = config.choice(&pool(None, json!({ "clone": "linked", "tags": ["y"] }))).unwrap();
+        assert_eq!((linked.storage, linked.tags), (None, vec!["x".to_owned(), "y".to_owned()]));
+        assert_eq!(config.choice(&pool(None, json!({ "clne": 1 }))).unwrap_err().code, "BAD_SETTINGS");
+        assert_eq!(config.permit("template/9000".to_owned()), "pve/template/9000");
+    }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use agentkube_sdk::cluster::Pool;
+use agentkube_sdk::log;
 use agentkube_sdk::machine::MachineKey;
 use agentkube_sdk::prelude::*;
 use agentkube_sdk::wait::{self, Backoff};
-use agentkube_sdk::log;
 use serde_json::Value;
 
 use crate::Proxmox;
@@ -109,16 +109,27 @@ impl Proxmox {
     /// Does something again as long as somebody else holds a lock, or changed what it was based on.
     pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(&self, call: &Call, act: impl Fn() -> F) -> Result<T> {
         let again = |fault: &Fault| fault.class == Class::Busy || fault.code == "CONFIG_CHANGED";
-        wait::until(call.deadline_ms, Backoff::growing(self.config.timings.first_poll_ms, self.config.timings.lock_retry_ms), || async {
-            match act().await {
-                Err(fault) if again(&fault) => Err(Fault { class: Class::Busy, ..fault }),
-                other => Ok(Some(other)),
-            }
-        })
+        wait::until(
+            call.deadline_ms,
+            Backoff::growing(self.config.timings.first_poll_ms, self.config.timings.lock_retry_ms),
+            || async {
+                match act().await {
+                    Err(fault) if again(&fault) => Err(Fault { class: Class::Busy, ..fault }),
+                    other => Ok(Some(other)),
+                }
+            },
+        )
         .await?
     }
 
-    fn changes(&self, config: &VmConfig, owner: &Owner, key: &MachineKey, pool: &Pool, choice: &Choice) -> Result<Change> {
+    fn changes(
+        &self,
+        config: &VmConfig,
+        owner: &Owner,
+        key: &MachineKey,
+        pool: &Pool,
+        choice: &Choice,
+    ) -> Result<Change> {
         let mut change = Change::default();
         change.want(config, "name", &key.name);
         change.want(config, "cores", pool.shape.cores);
@@ -146,7 +157,9 @@ impl Proxmox {
             change.set.insert("description".to_owned(), Mark::new(owner, key).description(owner)?);
         }
         // The template's own cloud-init drive would be a second seed, and the one that is believed.
-        change.delete.extend(config.drives().filter(|(_, drive)| drive.contains("cloudinit")).map(|(key, _)| key.to_owned()));
+        change
+            .delete
+            .extend(config.drives().filter(|(_, drive)| drive.contains("cloudinit")).map(|(key, _)| key.to_owned()));
         self.cards(config, pool, &mut change);
         Ok(change)
     }
@@ -166,7 +179,8 @@ impl Proxmox {
             let mac = mac(&current);
             let mut card = mac.map_or_else(|| model.model.clone(), |mac| format!("{}={mac}", model.model));
             card.push_str(&format!(",bridge={bridge}"));
-            let options = [("tag", *vlan), ("mtu", model.mtu), ("queues", model.queues), ("firewall", firewall.then_some(1))];
+            let options =
+                [("tag", *vlan), ("mtu", model.mtu), ("queues", model.queues), ("firewall", firewall.then_some(1))];
             for (name, value) in options.into_iter().filter_map(|(name, value)| Some((name, value?))) {
                 card.push_str(&format!(",{name}={value}"));
             }
@@ -174,7 +188,11 @@ impl Proxmox {
                 change.set.insert(key, card);
             }
         }
-        let beyond = |key: &str| key.strip_prefix("net").and_then(|index| index.parse().ok()).is_some_and(|index: usize| index >= cards.len());
+        let beyond = |key: &str| {
+            key.strip_prefix("net")
+                .and_then(|index| index.parse().ok())
+                .is_some_and(|index: usize| index >= cards.len())
+        };
         change.delete.extend(config.family("net").filter(|(key, _)| beyond(key)).map(|(key, _)| key.to_owned()));
     }
 
@@ -189,7 +207,10 @@ impl Proxmox {
         let Some(bytes) = property(&drive, "size").and_then(bytes) else { return Ok(machine) };
         if bytes >= wanted << 30 {
             if bytes > wanted << 30 {
-                log::info("the disk is larger than wanted and stays so", &[("vmid", &machine.vmid), ("wanted-gib", &wanted)]);
+                log::info(
+                    "the disk is larger than wanted and stays so",
+                    &[("vmid", &machine.vmid), ("wanted-gib", &wanted)],
+                );
             }
             return Ok(machine);
         }

@@ -25,16 +25,15 @@ impl Proxmox {
             let _permit = self.permit_of_a_running_clone(&item, &choice).await?;
             machine = self.locate(call, key, Some(item.clone())).await?;
         }
+        let own = machine.as_ref().map(|machine| machine.vmid.to_string());
+        if item.is_live() && item.external_id != own {
+            // The one that was known vanished; what is made now, or was put back under another number, is another machine.
+            item.gone().await?;
+            item = ledger::intend(MACHINE, &key.name, "").await?;
+        }
         let machine = match machine {
             Some(machine) => machine,
-            None => {
-                if item.is_live() {
-                    // It vanished; what is made now is another machine.
-                    item.gone().await?;
-                    item = ledger::intend(MACHINE, &key.name, "").await?;
-                }
-                self.cloned(call, key, &choice, &item).await?
-            }
+            None => self.cloned(call, key, &choice, &item).await?,
         };
         item.created(&machine.vmid.to_string()).await?;
         let machine = self.configure(call, key, pool, &choice, item.entry, machine).await?;
@@ -103,20 +102,27 @@ impl Proxmox {
         let _permit = self.permit(place.template, choice).await?;
         let path = at!("nodes", place.source, "qemu", place.template, "clone");
         let upid = start(self.api.change("POST", path, item.entry).form(form)).await?;
-        log::info("cloning", &[("machine", &key.name), ("vmid", &vmid), ("template", &place.template), ("node", &place.target)]);
+        log::info(
+            "cloning",
+            &[("machine", &key.name), ("vmid", &vmid), ("template", &place.template), ("node", &place.target)],
+        );
         self.done(call, upid).await
     }
 
     /// The machine that was cloned just now.
     async fn fresh(&self, call: &Call, key: &MachineKey, place: &Place, vmid: u32) -> Result<Machine> {
         let mark = Mark::new(&call.owner, key);
-        if let Some(config) = self.api.config(&place.target, vmid).await?.filter(|config| config.mark().as_ref() == Some(&mark)) {
+        if let Some(config) =
+            self.api.config(&place.target, vmid).await?.filter(|config| config.mark().as_ref() == Some(&mark))
+        {
             return Ok(Machine { vmid, node: place.target.clone(), config });
         }
         if let Sight::Ours(machine) = self.look(&call.owner, key, vmid).await? {
             return Ok(*machine);
         }
-        let message = format!("VM {vmid} was cloned and the token may not see it: name in `pool` a pool on which it has VM.Audit");
+        let message = format!(
+            "VM {vmid} was cloned and the token may not see it: name in `pool` a pool on which it has VM.Audit"
+        );
         Err(Fault::new(Class::Unauthorized, "CLONE_INVISIBLE", message).scope(Scope::Provider))
     }
 

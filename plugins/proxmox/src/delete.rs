@@ -24,6 +24,7 @@ impl Proxmox {
             machine = self.locate(call, key, Some(item.clone())).await?;
         }
         if let Some(machine) = machine {
+            self.adopt_seed(key, &machine).await?;
             self.destroy(call, key, item.entry, machine).await?;
         }
         self.discard(call, key).await?;
@@ -52,7 +53,8 @@ impl Proxmox {
                 self.turn_off(call, key, entry, &machine).await?;
             }
             let path = at!("nodes", machine.node, "qemu", machine.vmid);
-            let request = self.api.change("DELETE", path, entry).query("purge", 1).query("destroy-unreferenced-disks", 1);
+            let request =
+                self.api.change("DELETE", path, entry).query("purge", 1).query("destroy-unreferenced-disks", 1);
             let destroyed = match start(request).await {
                 Ok(upid) => self.done(call, upid).await,
                 Err(fault) => Err(fault),

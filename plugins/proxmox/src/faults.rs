@@ -49,7 +49,7 @@ const TABLE: &[Row] = &[
     ("pool '…' does not exist", Class::Invalid, Scope::Provider, "POOL_UNKNOWN"),
     ("bridge '…' does not exist", Class::Invalid, Scope::Placement, "BRIDGE_UNKNOWN"),
     ("got no worker upid", Class::Unavailable, Scope::Request, "WORKER_NOT_STARTED"),
-    ("hostname lookup '", Class::Unavailable, Scope::Placement, "NODE_UNREACHABLE"),
+    ("hostname lookup '", Class::Unavailable, Scope::Placement, "NODE_UNKNOWN"),
     ("no such cluster node", Class::Invalid, Scope::Placement, "NODE_UNKNOWN"),
     ("only root can", Class::Unauthorized, Scope::Pool, "ROOT_ONLY"),
     ("Only root may", Class::Unauthorized, Scope::Pool, "ROOT_ONLY"),
@@ -139,13 +139,21 @@ mod tests {
         for (text, class, code) in [
             ("can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout\n", Class::Busy, "VM_LOCKED"),
             ("VM is locked (clone)\n", Class::Busy, "VM_LOCKED"),
-            ("clone failed: can't lock file '/var/lock/pve-manager/pve-storage-a' - got timeout", Class::Busy, "STORAGE_LOCKED"),
+            (
+                "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-a' - got timeout",
+                Class::Busy,
+                "STORAGE_LOCKED",
+            ),
             ("clone failed: cfs-lock 'storage-a' error: got lock request timeout", Class::Busy, "STORAGE_LOCKED"),
             ("'storage-a'-locked command timed out - aborting", Class::Busy, "STORAGE_LOCKED"),
             ("cfs-lock 'storage-a' error: no quorum!", Class::Unavailable, "NO_QUORUM"),
             ("cluster not ready - no quorum?", Class::Unavailable, "NO_QUORUM"),
             ("unable to create VM 104: config file already exists", Class::Conflict, "VMID_TAKEN"),
-            ("close (rename) atomic file '/etc/pve/nodes/a/qemu-server/104.conf' failed: File exists", Class::Conflict, "VMID_TAKEN"),
+            (
+                "close (rename) atomic file '/etc/pve/nodes/a/qemu-server/104.conf' failed: File exists",
+                Class::Conflict,
+                "VMID_TAKEN",
+            ),
             ("Configuration file 'nodes/a/qemu-server/104.conf' does not exist", Class::Unavailable, "VM_MISSING"),
             ("checksum mismatch (file change by other user?)", Class::Conflict, "CONFIG_CHANGED"),
             ("unable to create image: No space left on device on storage 'a'", Class::Exhausted, "STORAGE_FULL"),
@@ -184,7 +192,8 @@ mod tests {
     #[test]
     fn parameters_are_named() {
         let errors = BTreeMap::from([("newid".to_owned(), "property is missing\n".to_owned())]);
-        let fault = Refusal { request: "POST /x", status: 400, message: "Parameter verification failed.\n", errors: &errors };
+        let fault =
+            Refusal { request: "POST /x", status: 400, message: "Parameter verification failed.\n", errors: &errors };
         let fault = fault.fault();
         assert_eq!((fault.class, fault.code.as_str()), (Class::Invalid, "PARAMETER_REFUSED"));
         assert!(fault.message.contains("newid: property is missing"), "{}", fault.message);

@@ -70,8 +70,16 @@ impl Proxmox {
             _ => None,
         };
         let all = self.api.resources(Some("vm")).await?;
-        if let Some(item) = item {
-            let vmid = self.number(&item).await?;
+        let vmid = match item {
+            Some(item) => match self.number(&item).await {
+                Ok(vmid) => Some(vmid),
+                // It never got one, and there is none left.
+                Err(fault) if fault.class == Class::Exhausted => None,
+                Err(fault) => return Err(fault),
+            },
+            None => None,
+        };
+        if let Some(vmid) = vmid {
             if let Sight::Ours(machine) = self.look_among(&call.owner, key, vmid, all.clone()).await? {
                 return Ok(Some(*machine));
             }
@@ -83,8 +91,12 @@ impl Proxmox {
             // A VM of the last ten seconds shows no name yet; it is ours only if it has the tags of our cluster, or none of ours yet.
             let young = || entry.tagged(&call.owner.cluster) || !entry.tagged(TAG);
             let named = entry.name.as_ref().map_or_else(young, |name| *name == key.name);
-            let Some(vmid) = entry.vm().filter(|vmid| named && !entry.template && Some(*vmid) != asked) else { continue };
-            if let Some(config) = self.api.config(&entry.node, vmid).await?.filter(|config| config.mark().as_ref() == Some(&mark)) {
+            let Some(vmid) = entry.vm().filter(|vmid| named && !entry.template && Some(*vmid) != asked) else {
+                continue;
+            };
+            if let Some(config) =
+                self.api.config(&entry.node, vmid).await?.filter(|config| config.mark().as_ref() == Some(&mark))
+            {
                 return Ok(Some(Machine { vmid, node: entry.node.clone(), config }));
             }
         }
@@ -109,8 +121,11 @@ impl Proxmox {
             Sight::Absent => Ok(None),
             Sight::Foreign(name) => {
                 if name.as_ref() == Some(&key.name) {
-                    let message = format!("VM {vmid} is called {} and its description does not say that it is ours: put the \
-                        line back that begins with `agentkube`, or give the VM another name", key.name);
+                    let message = format!(
+                        "VM {vmid} is called {} and its description does not say that it is ours: put the \
+                        line back that begins with `agentkube`, or give the VM another name",
+                        key.name
+                    );
                     return Err(Fault::not_ours(message));
                 }
                 log::warn("the number is another's now", &[("vmid", &vmid), ("machine", &key.name)]);

@@ -11,10 +11,11 @@ impl Proxmox {
     /// The machine with its state.
     pub(crate) fn instance(&self, machine: &Machine, lifecycle: Lifecycle, addresses: Vec<Address>) -> Instance {
         let config = &machine.config;
-        let uuid = config.uuid();
-        let provider_id = (!self.config.provider_id.is_empty()).then(|| {
-            let uuid = uuid.clone().unwrap_or_default();
-            self.config.provider_id.replace("{uuid}", &uuid).replace("{vmid}", &machine.vmid.to_string())
+        let form = &self.config.provider_id;
+        let known = !form.is_empty() && (!form.contains("{uuid}") || config.uuid().is_some());
+        let provider_id = known.then(|| {
+            let uuid = config.uuid().unwrap_or_default();
+            form.replace("{uuid}", &uuid).replace("{vmid}", &machine.vmid.to_string())
         });
         Instance {
             id: machine.vmid.to_string(),

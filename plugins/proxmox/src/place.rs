@@ -35,7 +35,8 @@ pub(crate) fn choose(all: &[Resource], choice: &Choice, index: u32) -> Result<Pl
     let online: Vec<&String> = nodes.iter().filter(online).collect();
     let turn = (index as usize).checked_rem(online.len()).unwrap_or(0);
     let round = online.iter().cycle().skip(turn).take(online.len());
-    let machines = |node: &str| all.iter().filter(|entry| entry.node == node && !entry.template && entry.tagged(TAG)).count();
+    let machines =
+        |node: &str| all.iter().filter(|entry| entry.node == node && !entry.template && entry.tagged(TAG)).count();
     let target = match choice.placement {
         Placement::RoundRobin => round.into_iter().next(),
         // Of nodes with as many, the one whose turn it is.
@@ -60,7 +61,9 @@ pub(crate) fn templates(all: &[Resource], wanted: &Template) -> Result<Vec<(Stri
     };
     let mut found: Vec<(String, u32, bool)> = all
         .iter()
-        .filter_map(|entry| entry.vm().filter(|vmid| meant(entry, *vmid)).map(|vmid| (entry.node.clone(), vmid, entry.template)))
+        .filter_map(|entry| {
+            entry.vm().filter(|vmid| meant(entry, *vmid)).map(|vmid| (entry.node.clone(), vmid, entry.template))
+        })
         .collect();
     found.sort();
     if let Some((node, vmid, _)) = found.iter().find(|(_, _, template)| !template) {
@@ -80,7 +83,8 @@ fn missing(wanted: &Template) -> Fault {
         Template::Tagged { tags } => format!("a template with the tags {}", tags.join(", ")),
         Template::Named(name) => format!("a template named `{name}`"),
     };
-    let message = format!("{which} is not there, or the token may not see it (VM.Audit and VM.Clone on it or its pool)");
+    let message =
+        format!("{which} is not there, or the token may not see it (VM.Audit and VM.Clone on it or its pool)");
     Fault::invalid("TEMPLATE_MISSING", message).scope(Scope::Pool)
 }
 

@@ -45,7 +45,11 @@ impl Proxmox {
             Ok(version) => version,
             Err(fault) => {
                 let remedy = "check the connection's endpoints, its CA or fingerprint, and the token";
-                return Ok(vec![Finding::error("UNREACHABLE", format!("the cluster does not answer: {fault}"), remedy)]);
+                return Ok(vec![Finding::error(
+                    "UNREACHABLE",
+                    format!("the cluster does not answer: {fault}"),
+                    remedy,
+                )]);
             }
         };
         let major: u32 = version.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
@@ -59,7 +63,11 @@ impl Proxmox {
         let templates = match place::templates(&all, &self.config.template) {
             Ok(templates) => templates,
             Err(fault) => {
-                findings.push(Finding::error(&fault.code, fault.message, "see `template` in the plugin's configuration"));
+                findings.push(Finding::error(
+                    &fault.code,
+                    fault.message,
+                    "see `template` in the plugin's configuration",
+                ));
                 Vec::new()
             }
         };
@@ -86,7 +94,9 @@ impl Proxmox {
         }
         nodes.sort();
         nodes.dedup();
-        nodes.retain(|node| all.iter().any(|entry| entry.kind == "node" && entry.node == *node && entry.status == "online"));
+        nodes.retain(|node| {
+            all.iter().any(|entry| entry.kind == "node" && entry.node == *node && entry.status == "online")
+        });
         nodes
     }
 
@@ -112,7 +122,7 @@ impl Proxmox {
         demands.push(Demand { path: format!("/storage/{}", self.config.seed_storage), privileges });
         if let Some(card) = &self.config.card {
             let vlan = card.vlan.map(|vlan| format!("/{vlan}")).unwrap_or_default();
-            let path = format!("/sdn/zones/localnetwork/{}{vlan}", card.bridge);
+            let path = format!("/sdn/zones/{}/{}{vlan}", card.zone, card.bridge);
             demands.push(Demand { path, privileges: vec!["SDN.Use"] });
         }
         demands
@@ -177,7 +187,10 @@ impl Proxmox {
             } else {
                 Finding::warning(
                     "BRIDGE_NOT_SEEN",
-                    format!("bridge {} is not seen on {node}; a virtual network of SDN may not be listed there", card.bridge),
+                    format!(
+                        "bridge {} is not seen on {node}; a virtual network of SDN may not be listed there",
+                        card.bridge
+                    ),
                     "check `card`, and SDN.Use for the token",
                 )
             });

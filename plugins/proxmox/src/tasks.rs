@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use agentkube_sdk::clock;
 use agentkube_sdk::ledger::{self, Item};
 use agentkube_sdk::prelude::*;
 use agentkube_sdk::wait::{self, Backoff};
-use agentkube_sdk::clock;
 use serde::Deserialize;
 
 use crate::api::{at, fetch, upid_in};
@@ -61,39 +61,42 @@ struct Listed {
 }
 
 impl Proxmox {
-    /// Waits until a task is over; its failure is the fault that its last words mean.
-    async fn finished(&self, call: &Call, upid: &Upid) -> Result<()> {
-        let began = clock::now();
+    /// Waits until a task is over that was started at a time, and gives its last words.
+    async fn ended(&self, call: &Call, upid: &Upid, began: u64) -> Result<String> {
         let timings = &self.config.timings;
+        let killed = || "unexpected status".to_owned();
         let pauses = Backoff::growing(timings.first_poll_ms * 2, timings.longest_poll_ms);
-        let ended = wait::until(call.deadline_ms, pauses, || async {
+        wait::until(call.deadline_ms, pauses, || async {
             let request = self.api.get(at!("nodes", upid.node, "tasks", upid, "status"));
             match fetch::<Status>(request).await {
                 Ok(task) if task.status == "running" => Ok(None),
-                Ok(task) => Ok(Some(task.exitstatus.unwrap_or_default())),
+                Ok(task) => Ok(Some(task.exitstatus.unwrap_or_else(killed))),
                 // A task that was just started is not in its node's list yet.
                 Err(fault) if fault.message.contains("no such task") => {
-                    Ok((clock::now() >= began + timings.task_grace_ms).then(|| "unexpected status".to_owned()))
+                    Ok((clock::now() >= began + timings.task_grace_ms).then(killed))
                 }
+                // A node that left the cluster runs nothing.
+                Err(fault) if fault.code == "NODE_UNKNOWN" => Ok(Some(killed())),
                 Err(fault) => Err(fault),
             }
         })
-        .await?;
-        match ended.as_str() {
-            "OK" => Ok(()),
-            warned if warned.starts_with("WARNINGS: ") => Ok(()),
-            exit => Err(faults::of_task(&upid.kind, exit)),
-        }
+        .await
+    }
+
+    /// Waits for a task that was started just now; its failure is the fault that its last words mean.
+    async fn finished(&self, call: &Call, upid: &Upid) -> Result<()> {
+        let began = clock::now();
+        // No task is over at once, and none is in its node's list yet.
+        clock::sleep(self.config.timings.first_poll_ms * upid.patience()).await;
+        let exit = self.ended(call, upid, began).await?;
+        let well = exit == "OK" || exit.starts_with("WARNINGS: ");
+        if well { Ok(()) } else { Err(faults::of_task(&upid.kind, &exit)) }
     }
 
     /// Waits for the task that a request started, if its work was not done already.
     pub(crate) async fn done(&self, call: &Call, upid: Option<Upid>) -> Result<()> {
         match upid {
-            Some(upid) => {
-                // No task is over at once, and none is in its node's list yet.
-                clock::sleep(self.config.timings.first_poll_ms * upid.patience()).await;
-                self.finished(call, &upid).await
-            }
+            Some(upid) => self.finished(call, &upid).await,
             None => Ok(()),
         }
     }
@@ -102,10 +105,7 @@ impl Proxmox {
     /// runs. How it ended is not told: look at what is.
     pub(crate) async fn settle(&self, call: &Call, item: Item) -> Result<Item> {
         let Some(doubtful) = doubtful(&item) else {
-            let last = item.last_answer.as_ref().and_then(|answer| upid_in(&answer.body));
-            if let Some(upid) = last {
-                self.over(call, &upid).await?;
-            }
+            self.last_ended(call, &item).await?;
             return Ok(item);
         };
         // The request may still be under way: its answer is written down when it comes.
@@ -115,32 +115,45 @@ impl Proxmox {
         while clock::now() < patience {
             clock::sleep((self.config.timings.visibility_ms / 4).max(1)).await;
             item = ledger::intend(&kind, &name, "").await?;
-            if let Some(upid) = item.last_answer.as_ref().filter(|_| item.in_doubt.is_none()).and_then(|a| upid_in(&a.body)) {
-                self.over(call, &upid).await?;
+            if item.in_doubt.is_none() && self.last_ended(call, &item).await? {
                 return Ok(item);
             }
         }
         for upid in self.active(call, &doubtful).await? {
-            self.over(call, &upid).await?;
+            self.ended(call, &upid, clock::now()).await?;
         }
         Ok(item)
     }
 
-    /// Waits until a task is over, however it ended.
-    async fn over(&self, call: &Call, upid: &Upid) -> Result<()> {
-        match self.finished(call, upid).await {
-            Err(fault) if fault.code == "DEADLINE" => Err(fault),
-            _ => Ok(()),
+    /// Waits for the task of the last answer; false when that names none.
+    async fn last_ended(&self, call: &Call, item: &Item) -> Result<bool> {
+        let Some(answer) = &item.last_answer else { return Ok(false) };
+        let Some(upid) = upid_in(&answer.body) else { return Ok(false) };
+        self.ended(call, &upid, answer.at_ms).await?;
+        Ok(true)
+    }
+
+    /// Tasks that run and may be what a request started.
+    async fn active(&self, call: &Call, request: &str) -> Result<Vec<Upid>> {
+        let segments: Vec<&str> = request.split('/').collect();
+        match segments.as_slice() {
+            [_, "api2", _, "nodes", node, "qemu", vmid, ..] => self.running(call, node, ("vmid", vmid)).await,
+            // The task of an upload names no volume, and it runs on whichever node took the request.
+            [_, "api2", _, "nodes", _, "storage", _, "upload"] => {
+                let mut found = Vec::new();
+                for entry in self.api.resources(Some("node")).await?.iter().filter(|entry| entry.status == "online") {
+                    found.extend(self.running(call, &entry.node, ("typefilter", "imgcopy")).await?);
+                }
+                Ok(found)
+            }
+            _ => Ok(Vec::new()),
         }
     }
 
-    /// Tasks of ours that run about the VM that a request named.
-    async fn active(&self, call: &Call, request: &str) -> Result<Vec<Upid>> {
-        let segments: Vec<&str> = request.split('/').collect();
-        let [_, "api2", _, "nodes", node, "qemu", vmid, ..] = segments.as_slice() else { return Ok(Vec::new()) };
-        let request = self.api.get(at!("nodes", node, "tasks")).query("source", "active").query("vmid", vmid);
-        let listed: Vec<Listed> =
-            wait::until(call.deadline_ms, Backoff::default(), || async { fetch(request.clone()).await.map(Some) }).await?;
+    async fn running(&self, call: &Call, node: &str, (filter, value): (&str, &str)) -> Result<Vec<Upid>> {
+        let request = self.api.get(at!("nodes", node, "tasks")).query("source", "active").query(filter, value);
+        let look = || async { fetch::<Vec<Listed>>(request.clone()).await.map(Some) };
+        let listed = wait::until(call.deadline_ms, Backoff::default(), look).await?;
         Ok(listed.iter().filter_map(|task| Upid::parse(&task.upid)).collect())
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Outgoing {
     pub timeout: Option<Duration>,
     /// Values within the body that must not come back.
     pub hidden: Vec<Zeroizing<String>>,
+    /// It takes none of the places: a heartbeat never waits for work.
+    pub exempt: bool,
 }
 
 impl Outgoing {
@@ -68,6 +70,7 @@ impl Outgoing {
             body: Bytes::new(),
             timeout: None,
             hidden: Vec::new(),
+            exempt: false,
         }
     }
 }
@@ -105,7 +108,10 @@ impl Connection {
     pub(crate) async fn exchange(&self, out: Outgoing) -> Result<Incoming, Fault> {
         let secrets = out.hidden.clone();
         let limit = self.limits.response_bytes;
-        let _place = self.place(&out).await?;
+        let _place = match out.exempt {
+            true => None,
+            false => Some(self.place(&out).await?),
+        };
         let (mut response, secrets, deadline) = self.open(out, secrets).await?;
         let status = response.status().as_u16();
         let reason = reason(&response);
@@ -301,9 +307,9 @@ fn headers(response: &Response, secrets: &[Zeroizing<String>]) -> Vec<(String, S
         .headers()
         .iter()
         .filter(|(name, _)| !KEPT_BACK.contains(&name.as_str()))
-        .filter_map(|(name, value)| {
+        .map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            Some((name.as_str().to_owned(), scrub::text(value, secrets)))
+            (name.as_str().to_owned(), scrub::text(value, secrets))
         })
         .collect()
 }

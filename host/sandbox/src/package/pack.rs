@@ -16,7 +16,7 @@ pub fn pack(bytes: &[u8], manifest: &str) -> Result<Vec<u8>> {
     };
     let mut packed = component.get(..8).unwrap_or_default().to_vec();
     for section in sections(&component)? {
-        if !section.custom().is_some_and(|(name, _)| name == SECTION.as_bytes()) {
+        if section.custom().is_none_or(|(name, _)| name != SECTION.as_bytes()) {
             packed.extend_from_slice(section.whole);
         }
     }

@@ -1,6 +1,7 @@
 //! What the tests stand on: a guest, a server that is looked into, and stores in memory that outlive a sandbox.
 
 #![allow(dead_code, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod server;
 pub mod stores;

@@ -1,5 +1,7 @@
 //! A small HTTP server on loopback that remembers what it was asked.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

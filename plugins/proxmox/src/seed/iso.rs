@@ -134,7 +134,8 @@ fn directory(tree: Tree, files: &[(&str, &[u8])], extents: &[u32]) -> Vec<u8> {
 fn record(name: &[u8], extent: u32, length: usize, directory: bool) -> Vec<u8> {
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     let size = u8::try_from(name.len()).unwrap_or(u8::MAX);
-    let mut record = [both(extent), both(length), RECORD_TIME.to_vec(), vec![if directory { 2 } else { 0 }, 0, 0]].concat();
+    let mut record =
+        [both(extent), both(length), RECORD_TIME.to_vec(), vec![if directory { 2 } else { 0 }, 0, 0]].concat();
     record.extend(both16(1));
     record.push(size);
     record.extend_from_slice(name);
@@ -181,8 +182,10 @@ mod tests {
         u32::from_le_bytes(image[offset..offset + 4].try_into().unwrap()) as usize
     }
 
+    type File = (Vec<u8>, Vec<u8>);
+
     /// Label and files, read through one of the trees.
-    fn read(image: &[u8], descriptor: usize) -> (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) {
+    fn read(image: &[u8], descriptor: usize) -> (Vec<u8>, Vec<File>) {
         let volume = &image[descriptor * SECTOR..(descriptor + 1) * SECTOR];
         assert_eq!(&volume[1..7], b"CD001\x01");
         assert_eq!(at(volume, 80) * SECTOR, image.len());
@@ -223,9 +226,9 @@ mod tests {
         let first = image("cidata", &files).unwrap();
         assert_eq!(first, image("cidata", &files).unwrap());
         assert_eq!(first.len(), 27 * SECTOR);
-        let digest: String = <sha2::Sha256 as sha2::Digest>::digest(&first).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String =
+            <sha2::Sha256 as sha2::Digest>::digest(&first).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(digest, "77656ec079a27501284f8d78b556bb1f9dd8c4be7cf6eac205ca4feb95f38274");
-        std::fs::write("/tmp/px-seed.iso", &first).unwrap();
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Proxmox {
                 return Ok(Change::default());
             }
             let free = |slot: &&str| config.text(slot).is_none_or(|drive| drive == EMPTY);
-            let slot = SLOTS.into_iter().find(|slot| free(&slot)).ok_or_else(|| {
+            let slot = SLOTS.into_iter().find(|slot| free(slot)).ok_or_else(|| {
                 let message = "every ide and sata slot of the template is in use: the seed needs one".to_owned();
                 Fault::invalid("NO_FREE_SLOT", message).scope(Scope::Pool)
             })?;
@@ -107,10 +107,23 @@ impl Proxmox {
         .await
     }
 
+    /// A seed in a drive of the machine that no row knows, because the journal was lost, gets its row again.
+    pub(crate) async fn adopt_seed(&self, key: &MachineKey, machine: &Machine) -> Result<()> {
+        if self.seed_slot(&machine.config, key).is_none() {
+            return Ok(());
+        }
+        let item = ledger::intend(SEED, &Self::seed_name(key), "").await?;
+        if item.is_fresh() {
+            item.write_note(&Uploaded { node: machine.node.clone(), placed: true }).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes the seed of a machine, if there is one.
     pub(crate) async fn discard(&self, call: &Call, key: &MachineKey) -> Result<()> {
         let name = Self::seed_name(key);
-        let Some(item) = ledger::mine(SEED).await?.into_iter().find(|item| item.name == name) else { return Ok(()) };
+        let rows = ledger::mine(SEED).await?;
+        let Some(item) = rows.into_iter().find(|item| item.name == name) else { return Ok(()) };
         // The note comes before the upload: without it there was none.
         let Some(uploaded) = item.read_note::<Uploaded>()? else { return item.gone().await };
         let item = if uploaded.placed { item } else { self.settle(call, item).await? };
@@ -156,7 +169,11 @@ mod tests {
     fn the_image_names_the_machine() {
         let key = MachineKey { pool: "w".into(), index: 1, name: "k-w-01".into() };
         let meta_data = vec![("instance-id".to_owned(), "i: 1".to_owned())];
-        let bootstrap = Bootstrap { user_data: b"#cloud-config\n".to_vec(), meta_data, network_config: Some(b"version: 2\n".to_vec()) };
+        let bootstrap = Bootstrap {
+            user_data: b"#cloud-config\n".to_vec(),
+            meta_data,
+            network_config: Some(b"version: 2\n".to_vec()),
+        };
         let image = image(&key, &bootstrap).unwrap();
         let text = String::from_utf8_lossy(&image);
         assert!(text.contains("instance-id: \"i: 1\"\nlocal-hostname: \"k-w-01\"\n"), "{text}");

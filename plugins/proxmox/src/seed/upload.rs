@@ -14,7 +14,14 @@ impl Proxmox {
     ///
     /// The node that receives an upload copies it to its target by itself, which fails where nodes cannot reach each other by SSH: so
     /// it is sent to the target's own endpoint where the connection has one.
-    pub(super) async fn upload(&self, call: &Call, key: &MachineKey, node: &str, entry: Entry, image: &[u8]) -> Result<()> {
+    pub(super) async fn upload(
+        &self,
+        call: &Call,
+        key: &MachineKey,
+        node: &str,
+        entry: Entry,
+        image: &[u8],
+    ) -> Result<()> {
         let label = self.config.endpoint_label.replace("{node}", node);
         let request = || self.upload_request(key, node, entry, image);
         let upid = match start(request().endpoint(label)).await {
@@ -42,7 +49,9 @@ fn head(boundary: &str, name: &str, image: &[u8]) -> String {
     let fields = [("content", "iso"), ("checksum-algorithm", "sha256"), ("checksum", &checksum)];
     let fields: String = fields
         .into_iter()
-        .map(|(field, value)| format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"))
+        .map(|(field, value)| {
+            format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n")
+        })
         .collect();
     format!(
         "{fields}--{boundary}\r\nContent-Disposition: form-data; name=\"filename\"; filename=\"{name}\"\r\n\
@@ -57,10 +66,18 @@ mod tests {
     #[test]
     fn the_fields_stand_in_the_order_that_is_read() {
         let head = head("B", "seed-a.iso", b"");
-        let places: Vec<usize> = ["name=\"content\"", "name=\"checksum-algorithm\"", "name=\"checksum\"", "name=\"filename\"; filename=\"seed-a.iso\"\r\nContent-Type"]
-            .map(|part| head.find(part).unwrap())
-            .into();
+        let places: Vec<usize> = [
+            "name=\"content\"",
+            "name=\"checksum-algorithm\"",
+            "name=\"checksum\"",
+            "name=\"filename\"; filename=\"seed-a.iso\"\r\nContent-Type",
+        ]
+        .map(|part| head.find(part).unwrap())
+        .into();
         assert!(places.is_sorted(), "{head}");
-        assert!(head.contains("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), "SHA-256 of nothing");
+        assert!(
+            head.contains("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            "SHA-256 of nothing"
+        );
     }
 }

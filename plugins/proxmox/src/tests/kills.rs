@@ -1,7 +1,7 @@
 //! Killed wherever it waits, the plugin makes one machine, and leaves none.
 
-use agentkube_sdk::testing::kill_at_every_host_call;
 use agentkube_sdk::machine::Lifecycle;
+use agentkube_sdk::testing::kill_at_every_host_call;
 
 use super::*;
 
@@ -44,8 +44,10 @@ fn killed_anywhere_it_boots_once_with_its_seed() {
         let events = lab.with(|pve| pve.machine_events());
         let [MachineEvent::Started(boot)] = events.as_slice() else { panic!("{events:?}") };
         assert_eq!(boot.media.len(), 1);
-        assert_eq!(world.item("seed", "seed-kabcdefghij-workers-01.iso").unwrap().external_id.as_deref(),
-            Some("seeds:iso/seed-kabcdefghij-workers-01.iso"));
+        assert_eq!(
+            world.item("seed", "seed-kabcdefghij-workers-01.iso").unwrap().external_id.as_deref(),
+            Some("seeds:iso/seed-kabcdefghij-workers-01.iso")
+        );
     });
 }
 
@@ -86,13 +88,41 @@ fn killed_anywhere_it_deletes_and_forgets() {
 fn a_creation_killed_anywhere_is_undone() {
     let call = async |world: &World, (_, plugin): &(Lab, Proxmox)| {
         // The second run is the undo of the first, as after a job that was given up.
-        if world.items().is_empty() { made(world, plugin, 1).await.map(|_| false) } else {
+        if world.items().is_empty() {
+            made(world, plugin, 1).await.map(|_| false)
+        } else {
             plugin.delete(world.a_call(), key(1), None).await.map(|()| true)
         }
     };
     kill_at_every_host_call(quick, call, |world, (lab, _), result| {
         if result.unwrap() {
-                assert!(lab.leftovers(world).is_empty(), "{:?}", lab.leftovers(world));
+            assert!(lab.leftovers(world).is_empty(), "{:?}", lab.leftovers(world));
+            assert!(world.items().is_empty());
+        }
+    });
+}
+
+/// The upload outlives the call that began it: what it puts into place late must be deleted all the same.
+#[test]
+fn a_boot_killed_anywhere_is_undone() {
+    use lab_pve::{Fault, TaskFault};
+    let scene = || {
+        let (world, (lab, plugin)) = quick();
+        let instance = world.run(made(&world, &plugin, 1)).unwrap();
+        let slow = Fault::Task { kind: "imgcopy".into(), times: 1, fault: TaskFault::Slow(40_000) };
+        lab.with(|pve| pve.fault(slow));
+        (world, (lab, plugin, instance))
+    };
+    let call = async |world: &World, (_, plugin, instance): &(Lab, Proxmox, Instance)| {
+        if world.item("seed", "seed-kabcdefghij-workers-01.iso").is_some() {
+            return plugin.delete(world.a_call(), key(1), None).await.map(|()| true);
+        }
+        plugin.boot(world.a_call(), key(1), instance.clone(), bootstrap()).await.map(|_| false)
+    };
+    kill_at_every_host_call(scene, call, |world, (lab, ..), result| {
+        if result.unwrap() {
+            world.pass(10_000);
+            assert!(lab.leftovers(world).is_empty(), "{:?}", lab.leftovers(world));
             assert!(world.items().is_empty());
         }
     });

@@ -32,7 +32,8 @@ fn a_machine_comes_and_goes() {
     let [Media::Iso(seed)] = boot.media.as_slice() else { panic!("the seed alone: {:?}", boot.media) };
     assert!(String::from_utf8_lossy(seed).contains("#cloud-config"));
 
-    let address = GuestAddress { interface: "eth0".into(), mac: boot.macs[0].clone(), address: "10.0.0.5".into(), prefix: 24 };
+    let address =
+        GuestAddress { interface: "eth0".into(), mac: boot.macs[0].clone(), address: "10.0.0.5".into(), prefix: 24 };
     let report = GuestReport { agent: true, hostname: key(1).name, addresses: vec![address] };
     lab.with(|pve| pve.guest_report(&boot.id, report, world.now()));
     let seen = world.run(plugin.observe(world.a_call(), key(1), made.id.clone())).unwrap().unwrap();
@@ -76,7 +77,8 @@ fn a_machine_costs_few_requests() {
     linked["timings"] = json!({});
     let (world, (_, plugin)) = scene_of(Cluster::default(), linked);
     world.run(joined(&world, &plugin, 1)).unwrap();
-    let requests: Vec<String> = world.requests().iter().map(|sent| format!("{} {}", sent.method(), sent.path())).collect();
+    let requests: Vec<String> =
+        world.requests().iter().map(|sent| format!("{} {}", sent.method(), sent.path())).collect();
     assert_eq!(requests.len(), REQUESTS, "{requests:#?}");
 }
 
@@ -188,8 +190,11 @@ fn preflight_finds_what_is_missing_one_by_one() {
     (wrong["template"], wrong["seed-storage"], wrong["storage"]) = (json!(9001), json!("vmdata"), json!("seeds"));
     let (world, (_, plugin)) = scene_of(Cluster::default(), wrong);
     let findings = world.run(plugin.preflight()).unwrap();
-    let codes: Vec<&str> =
-        findings.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.code.as_str()).collect();
+    let codes: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| finding.code.as_str())
+        .collect();
     assert!(codes.contains(&"TEMPLATE_MISSING"), "{findings:#?}");
 }
 

@@ -87,7 +87,8 @@ impl Lab {
     /// The machines, which are all but templates and what others made.
     fn machines(&self, world: &World) -> Vec<Vm> {
         self.tick(world);
-        let ours = |vm: &&Vm| !vm.template() && vm.config.get("description").is_some_and(|text| text.contains("agentkube {"));
+        let ours =
+            |vm: &&Vm| !vm.template() && vm.config.get("description").is_some_and(|text| text.contains("agentkube {"));
         self.with(|pve| pve.vms().filter(ours).cloned().collect())
     }
 

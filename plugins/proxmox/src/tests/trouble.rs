@@ -122,7 +122,15 @@ fn a_machine_whose_mark_was_erased_is_left_to_people() {
     config.config.0.clear();
     let entry = world.item("machine", &key(1).name).unwrap().entry;
     let erase = || crate::configure::Change::default().set("description", "mine");
-    world.run(async { plugin.change(&world.a_call(), &key(1), entry, config, |now| Ok(if now.text("description").is_some() { crate::configure::Change::default() } else { erase() })).await }).unwrap();
+    world
+        .run(async {
+            plugin
+                .change(&world.a_call(), &key(1), entry, config, |now| {
+                    Ok(if now.text("description").is_some() { crate::configure::Change::default() } else { erase() })
+                })
+                .await
+        })
+        .unwrap();
     world.pass(2_000);
     let fault = world.run(delete(&world, &plugin, &id)).unwrap_err();
     assert_eq!(fault.code, "NOT_OURS");
@@ -190,7 +198,10 @@ fn a_machine_that_was_started_by_hand_is_given_its_seed() {
     let machine = world.run(async { plugin.present(&world.a_call(), &key(1), &instance.id).await }).unwrap();
     world.run(async { plugin.start_up(&world.a_call(), &key(1), entry, &machine).await }).unwrap();
     world.run(plugin.boot(world.a_call(), key(1), instance.clone(), bootstrap())).unwrap();
-    assert_eq!(lab.machines(&world)[0].config["ide2"].split(',').next(), Some("seeds:iso/seed-kabcdefghij-workers-01.iso"));
+    assert_eq!(
+        lab.machines(&world)[0].config["ide2"].split(',').next(),
+        Some("seeds:iso/seed-kabcdefghij-workers-01.iso")
+    );
     // Once it had its data it is left alone, also when the seed is gone.
     world.run(plugin.finish_bootstrap(world.a_call(), key(1), instance.clone())).unwrap();
     let before = world.requests().len();
@@ -215,9 +226,50 @@ fn a_journal_that_was_lost_is_made_up_for_by_the_mark() {
 }
 
 #[test]
+fn a_seed_that_no_journal_knows_goes_with_its_machine() {
+    let (world, (lab, plugin)) = scene();
+    let id = world.run(up(&world, &plugin, 1)).unwrap().id;
+    let other = World::new();
+    other.pass(world.now() - other.now() + 5_000);
+    other.config(config()).manifest(manifest()).range("vmid", 104..120);
+    lab.serve(&other);
+    other.run(plugin.delete(other.a_call(), key(1), Some(id))).unwrap();
+    assert!(lab.leftovers(&other).is_empty(), "{:?}", lab.leftovers(&other));
+    assert!(other.items().is_empty());
+}
+
+#[test]
+fn a_machine_that_vanished_is_made_again() {
+    let (world, (lab, plugin)) = scene();
+    let id = world.run(joined(&world, &plugin, 1)).unwrap().id;
+    lab.with(|pve| pve.fault(Trouble::Vanish(id.parse().unwrap())));
+    let again = world.run(up(&world, &plugin, 1)).unwrap();
+    assert_eq!((again.lifecycle, lab.machines(&world).len()), (Lifecycle::Running, 1));
+    assert!(lab.leftovers(&world).iter().any(|left| left.starts_with("seeds:")), "the new one got a seed of its own");
+}
+
+#[test]
+fn a_task_that_its_node_forgot_is_over() {
+    let (world, (lab, plugin)) = scene();
+    let id = world.run(up(&world, &plugin, 1)).unwrap().id;
+    let gone = "{\"errors\": {\"upid\": \"no such task\"}}";
+    lab.with(|pve| pve.fault(Trouble::Status(On::new("GET", "/tasks/", 99), 400, format!("no such task {gone}"))));
+    world.pass(60_000);
+    let before = world.now();
+    world.run(plugin.power(world.a_call(), key(1), id, agentkube_sdk::node_provider::PowerAction::Start)).unwrap();
+    assert_eq!(world.now(), before, "nobody waits for what was started a minute ago");
+}
+
+#[test]
 fn a_config_that_somebody_changed_meanwhile_is_read_again() {
     let (world, (lab, plugin)) = scene();
-    lab.with(|pve| pve.fault(Trouble::Status(On::new("POST", "/config", 1), 500, "checksum mismatch (file change by other user?)\n".into())));
+    lab.with(|pve| {
+        pve.fault(Trouble::Status(
+            On::new("POST", "/config", 1),
+            500,
+            "checksum mismatch (file change by other user?)\n".into(),
+        ))
+    });
     world.run(made(&world, &plugin, 1)).unwrap();
     assert_eq!(lab.machines(&world)[0].cores(), 4);
 }

@@ -29,7 +29,7 @@ use cloud::{Images, Machine, Machines, Operation, State, refusal, tags};
 
 /// What the operator configures.
 #[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
     /// Name of the HTTP connection to the cloud.
     connection: String,

@@ -132,7 +132,7 @@ macro_rules! invoke {
     ($role:expr, $spec:expr, $interface:ident, |$guest:ident, $accessor:ident| $call:expr) => {{
         let (role, spec) = ($role, $spec);
         let traces = std::sync::Arc::new(crate::limits::Traces::default());
-        let mut store = role.plugin.store(spec.service.clone(), std::sync::Arc::clone(&traces));
+        let mut store = role.plugin.store(spec.service.clone(), spec.exempt, std::sync::Arc::clone(&traces));
         let pre = role.pre.clone();
         let work = async move {
             let instance = pre.instantiate_async(&mut store).await?;

@@ -66,6 +66,7 @@ pub(crate) async fn send(context: &Context, request: Request) -> Result<Incoming
         body: Bytes::from(body),
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         hidden,
+        exempt: context.exempt,
     };
     exchange::run(context, connection, out, request.capture, request.entry).await
 }

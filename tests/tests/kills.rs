@@ -1,0 +1,98 @@
+//! The real binary is killed in the middle of its work, and goes on.
+
+use std::time::{Duration, Instant};
+
+use agentkube_tests::{Found, Plan, Scene, heavy, seed};
+use lab_core::store::JobStatus;
+use lab_wire::Random;
+
+/// What a create takes in these labs, about; the moments are drawn from it.
+const EXPECTED: Duration = Duration::from_secs(6);
+
+fn moment(random: &mut Random) -> Duration {
+    Duration::from_millis(random.below(EXPECTED.as_millis() as u64))
+}
+
+/// What must be there after a create, however often it was killed.
+fn assert_whole(scene: &Scene, service: &str) {
+    let found = scene.found();
+    let wanted = Found { vms: 3, planes: 1, namespaces: 1, nodes: 3, ready: 3, ..Found::nothing() };
+    assert_eq!(found, wanted);
+    let jobs: Vec<(String, JobStatus)> =
+        scene.lab.core(|core| core.jobs().iter().map(|job| (job.action.clone(), job.status)).collect());
+    assert_eq!(jobs, [("create".to_owned(), JobStatus::Completed)]);
+    assert_eq!(scene.service(service).status, "Started");
+}
+
+async fn delete(scene: &Scene, service: &str) {
+    scene.customer.delete(service).await.unwrap();
+    scene.completed(service).await;
+    assert_eq!(scene.found(), Found::nothing());
+    assert_eq!(scene.lab.proxmox(|pve| pve.leftovers()), Vec::<String>::new());
+}
+
+// Checklist 137, 149, 247.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_create_that_is_killed_five_times_is_as_if_it_never_was() {
+    let _turn = heavy().await;
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let mut moments: Vec<Duration> = (0..5).map(|_| moment(&mut random)).collect();
+    moments.sort_unstable();
+    let mut scene = Scene::start(Plan { scale: 20, seed, ..Plan::default() }).await;
+    let service = scene.order("shop").await;
+    // Time counts while the daemon runs.
+    let mut lived = Duration::ZERO;
+    for at in moments {
+        let began = Instant::now();
+        tokio::time::sleep(at.saturating_sub(lived)).await;
+        lived += began.elapsed();
+        let job = scene.newest_job(&service).unwrap();
+        println!("killed after {} ms of work: job {}, {:?}", lived.as_millis(), job.status.as_str(), scene.found());
+        scene.kill();
+        scene.run().await;
+    }
+    scene.completed(&service).await;
+    assert_whole(&scene, &service);
+    delete(&scene, &service).await;
+}
+
+// Checklist 150.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_delete_that_is_killed_leaves_nothing() {
+    let _turn = heavy().await;
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let mut scene = Scene::start(Plan { scale: 20, seed, ..Plan::default() }).await;
+    let service = scene.order("shop").await;
+    scene.completed(&service).await;
+    scene.customer.delete(&service).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(random.below(1_500))).await;
+        println!("killed: {:?}", scene.found());
+        scene.kill();
+        scene.run().await;
+    }
+    scene.completed(&service).await;
+    assert_eq!(scene.found(), Found::nothing());
+    assert_eq!(scene.lab.proxmox(|pve| pve.leftovers()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn sigterm_ends_it_within_ten_seconds_whatever_runs() {
+    let _turn = heavy().await;
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let mut scene = Scene::start(Plan { scale: 20, seed, ..Plan::default() }).await;
+    let service = scene.order("shop").await;
+    for _ in 0..3 {
+        tokio::time::sleep(moment(&mut random) / 2).await;
+        let found = scene.found();
+        let took = scene.terminate().await;
+        println!("SIGTERM took {} ms with {found:?}", took.as_millis());
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        scene.run().await;
+    }
+    scene.completed(&service).await;
+    assert_whole(&scene, &service);
+}
