@@ -34,7 +34,9 @@ pub fn workspace() -> PathBuf {
 
 fn need(variable: &str, what: &str) -> PathBuf {
     let Some(path) = std::env::var_os(variable).map(PathBuf::from) else {
-        panic!("{variable} is not set: it names {what}; run the tests with `cargo xtask test`, which builds it and says where it is");
+        panic!(
+            "{variable} is not set: it names {what}; run the tests with `cargo xtask test`, which builds it and says where it is"
+        );
     };
     assert!(path.exists(), "{variable} names {}, which is not there; `cargo xtask test` builds it", path.display());
     path

@@ -101,7 +101,10 @@ fn a_good_configuration_is_called_good_and_nothing_is_left_behind() {
 fn a_typo_is_shown_with_its_place_and_what_was_meant() {
     let case = Case::new();
     case.with("heartbeat-ms", "heartbeat-msec");
-    case.refuses("heartbeat-msec", &["CONFIG_INVALID", "unknown field `heartbeat-msec`", "did you mean `heartbeat-ms`?"]);
+    case.refuses(
+        "heartbeat-msec",
+        &["CONFIG_INVALID", "unknown field `heartbeat-msec`", "did you mean `heartbeat-ms`?"],
+    );
     let case = Case::new();
     case.with("[plugins.core]", "[plugin.core]");
     case.refuses_with(&["unknown field `plugin`", "did you mean `plugins`?"]);
@@ -127,14 +130,22 @@ fn broken_toml_and_a_missing_file_are_told() {
     case.refuses_with(&["agentkube.toml:2:", "CONFIG_INVALID"]);
     let said = agentkube(["config", "check", "--config", "/nowhere/agentkube.toml"]);
     assert_eq!(said.code, 3);
-    assert!(said.complains("cannot read /nowhere/agentkube.toml") && said.complains("AGENTKUBE_CONFIG"), "{}", said.err);
+    assert!(
+        said.complains("cannot read /nowhere/agentkube.toml") && said.complains("AGENTKUBE_CONFIG"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
 fn a_missing_grant_is_named_with_the_line_that_gives_it() {
     let case = Case::new();
     case.with("[[plugins.machines.grants]]\nconnection = \"pve\"\n", "");
-    case.refuses_with(&["PLUGIN_REFUSED", "plugin `machines` needs", "[[plugins.machines.grants]] connection = \"pve\""]);
+    case.refuses_with(&[
+        "PLUGIN_REFUSED",
+        "plugin `machines` needs",
+        "[[plugins.machines.grants]] connection = \"pve\"",
+    ]);
     let case = Case::new();
     case.with("connection = \"pve\"\n", "connection = \"pwe\"\n");
     case.refuses_with(&["CONFIG_UNKNOWN_CONNECTION", "no connection is named `pwe`", "did you mean `pve`?"]);
@@ -163,7 +174,10 @@ fn another_file_than_the_pinned_one_is_refused() {
     case.check().ok();
     let wrong = "0".repeat(64);
     case.with(&pinned(right), &pinned(&wrong));
-    case.refuses("digest = ", &["PLUGIN_DIGEST", &format!("has the digest sha256:{right}, not sha256:{wrong}"), "plugin inspect"]);
+    case.refuses(
+        "digest = ",
+        &["PLUGIN_DIGEST", &format!("has the digest sha256:{right}, not sha256:{wrong}"), "plugin inspect"],
+    );
 }
 
 #[test]

@@ -64,7 +64,9 @@ fn assert_stands(scene: &Scene, service: &str) {
     assert_eq!(owners, made("admin.conf"));
     let super_admin = made("super-admin.conf");
     for key in ["client-key-data:", "client-certificate-data:"] {
-        assert!(!record.properties.as_ref().unwrap().values().any(|v| v.to_string().contains(&field(&super_admin, key))));
+        assert!(
+            !record.properties.as_ref().unwrap().values().any(|v| v.to_string().contains(&field(&super_admin, key)))
+        );
     }
     let endpoint = field(owners, "server:");
     assert!(endpoint.contains(property(&record, "apiEndpoint").as_str().unwrap().trim_start_matches("https://")));
@@ -197,7 +199,9 @@ async fn no_secret_is_written_down() {
         ("the log".to_owned(), scene.log().into_bytes()),
         ("/metrics".to_owned(), pages::get(&address, "/metrics").1.into_bytes()),
     ];
-    looked.extend(["status", "jobs", "clusters", "ledger"].map(|q| (q.to_owned(), scene.ask(q).to_string().into_bytes())));
+    looked.extend(
+        ["status", "jobs", "clusters", "ledger"].map(|q| (q.to_owned(), scene.ask(q).to_string().into_bytes())),
+    );
     for entry in std::fs::read_dir(scene.directory().join("data")).unwrap() {
         let path = entry.unwrap().path();
         if path.file_name().unwrap().to_string_lossy().starts_with("journal") {
@@ -215,7 +219,11 @@ async fn no_secret_is_written_down() {
     }
     // The search itself can find something.
     let journal = looked.iter().find(|(place, _)| place.ends_with("journal.db") || place.ends_with("-wal")).unwrap();
-    assert!(looked.iter().any(|(place, bytes)| place.contains("journal") && holds(bytes, service.as_bytes())), "{}", journal.0);
+    assert!(
+        looked.iter().any(|(place, bytes)| place.contains("journal") && holds(bytes, service.as_bytes())),
+        "{}",
+        journal.0
+    );
 }
 
 fn holds(bytes: &[u8], needle: &[u8]) -> bool {

@@ -124,7 +124,8 @@ async fn kubectl_works_against_admin_cluster_and_tenant() {
     let stranger = clusters.kubectl(&clusters.tenant, &["get", "tcp", "-n", "shops"]);
     assert!(stranger.code != 0 && stranger.complains("the server doesn't have a resource type"), "{}", stranger.err);
     assert_eq!(clusters.kubectl(&admin, &["delete", "tcp", "shop", "-n", "shops"]).ok().lines().count(), 1);
-    wait::until("the tenant's end", || clusters.lab.admin(|cluster| cluster.tenants().next().is_none().then_some(()))).await;
+    wait::until("the tenant's end", || clusters.lab.admin(|cluster| cluster.tenants().next().is_none().then_some(())))
+        .await;
 }
 
 /// The verbs of every day: get as a table, describe, apply, delete.

@@ -38,7 +38,10 @@ fn the_host_names_no_product() {
         named.extend(lines.map(|(n, line)| format!("{}:{}: {line}", path.display(), n + 1)));
     }
     assert!(named.is_empty(), "the host knows no product:\n{}", named.join("\n"));
-    assert!(names_product("a ProxMox") && names_product("to MAAS.") && !names_product("maasai"), "the search finds nothing");
+    assert!(
+        names_product("a ProxMox") && names_product("to MAAS.") && !names_product("maasai"),
+        "the search finds nothing"
+    );
 }
 
 /// Folder of each package of the workspace, and the folders of those that it depends on, for whatever purpose.
@@ -69,10 +72,7 @@ fn dependencies_point_one_way() {
         ("host/engine", &["host/contract"]),
         ("host/kubernetes", &["host/contract"]),
         ("host/sandbox", &["host/contract", "sdk/manifest"]),
-        (
-            "host/agentkube",
-            &["host/contract", "host/engine", "host/kubernetes", "host/sandbox", "sdk/manifest"],
-        ),
+        ("host/agentkube", &["host/contract", "host/engine", "host/kubernetes", "host/sandbox", "sdk/manifest"]),
         ("sdk/manifest", &[]),
     ];
     for (package, may) in allowed {

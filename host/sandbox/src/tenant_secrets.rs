@@ -6,7 +6,6 @@ use agentkube_contract::{Class, Fault, Holder, Locator, Owner, Reference};
 use zeroize::Zeroizing;
 
 use crate::capabilities::reference;
-use crate::connections::address::allowed;
 use crate::grants::{Grants, KubeUse};
 use crate::services::Services;
 
@@ -47,18 +46,6 @@ impl Secrets {
             Locator::Named { name } => grants.secret(name)?,
         }
         reference::read(&self.services.connections, &locator).await
-    }
-
-    /// Whether the API server of a cluster that `plugin` made may lie at this address.
-    pub fn check_tenant_address(&self, plugin: &str, address: std::net::IpAddr) -> Result<(), Fault> {
-        let grants = self.grants_of(plugin)?;
-        if allowed(address, grants.tenant_addresses()) {
-            return Ok(());
-        }
-        let line = grants.line(&format!("tenant-addresses = [\"{address}\"]"));
-        let message =
-            format!("the cluster's API server lies at {address}, which is not granted; allow it with: {line}");
-        Err(Fault::new(Class::Denied, "TENANT_ADDRESS_DENIED", message))
     }
 
     fn grants_of(&self, plugin: &str) -> Result<&Grants, Fault> {

@@ -41,11 +41,7 @@ impl Customer {
             .timeout(Duration::from_secs(30))
             .build()
             .map_err(trouble)?;
-        Ok(Customer {
-            client,
-            base: format!("{}/api/v1", access.core.url),
-            token: access.core.admin_token.clone(),
-        })
+        Ok(Customer { client, base: format!("{}/api/v1", access.core.url), token: access.core.admin_token.clone() })
     }
 
     /// One request; anything but success is an error.
@@ -80,7 +76,8 @@ impl Customer {
         let consumer = self.post("/participants", json!({ "name": "Customer", "status": "Enabled" })).await?;
         let agent = json!({ "name": "agentkube", "providerId": provider, "agentTypeId": agent_type, "tags": ["kube"] });
         let agent = self.post("/agents", agent).await?;
-        let token = json!({ "name": "agentkube", "role": "agent", "scopeId": agent, "expireAt": "2099-01-01T00:00:00Z" });
+        let token =
+            json!({ "name": "agentkube", "role": "agent", "scopeId": agent, "expireAt": "2099-01-01T00:00:00Z" });
         let token = self.call(Method::POST, "/tokens", Some(&token)).await?;
         for name in METRICS {
             self.post("/metric-types", json!({ "name": name, "entityType": "Resource" })).await?;
@@ -102,6 +99,22 @@ impl Customer {
     /// The service as it is.
     pub async fn service(&self, id: &str) -> Result<Value, Error> {
         self.call(Method::GET, &format!("/services/{id}"), None).await
+    }
+
+    /// The newest job of a service for an action, if there is one yet.
+    pub async fn job(&self, service: &str, action: &str) -> Result<Option<Value>, Error> {
+        let path = format!("/jobs?serviceId={service}&action={action}&sort=-createdAt&pageSize=1");
+        Ok(self.list(&path).await?.into_iter().next())
+    }
+
+    /// The newest measurements of a service, newest first.
+    pub async fn metrics(&self, service: &str) -> Result<Vec<Value>, Error> {
+        self.list(&format!("/metric-entries?serviceId={service}&sort=-createdAt&pageSize=100")).await
+    }
+
+    async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {
+        let page = self.call(Method::GET, path, None).await?;
+        Ok(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default())
     }
 
     /// Asks for its deletion.

@@ -42,6 +42,9 @@ pub struct Setup {
     pub more: String,
 }
 
+/// How long the daemon may take to start, to answer, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Manifests of the network add-on that the lab's clusters get: a DaemonSet that says of itself that it is a network.
 const NETWORK: &str = include_str!("network.yaml");
 
@@ -230,7 +233,7 @@ impl Daemon {
             if let Ok(Some(status)) = daemon.child.try_wait() {
                 return Err(Error::Daemon(format!("agentkube ended at once ({status}):\n{}", daemon.log_tail(20))));
             }
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > PATIENCE {
                 return Err(Error::Daemon(format!("agentkube does not answer:\n{}", daemon.log_tail(20))));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -241,6 +244,7 @@ impl Daemon {
     pub fn ask(&self, question: &str) -> Result<Value, Error> {
         let failed = |error: std::io::Error| Error::Daemon(format!("the admin socket: {error}"));
         let mut stream = UnixStream::connect(&self.socket).map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(format!("{{\"ask\":\"{question}\"}}\n").as_bytes()).map_err(failed)?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).map_err(failed)?;
@@ -276,8 +280,18 @@ impl Daemon {
         if !sent.is_ok_and(|status| status.success()) {
             return Err(Error::Daemon("SIGTERM could not be sent".to_owned()));
         }
-        let _ = self.child.wait();
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > PATIENCE {
+                return Err(Error::Daemon(format!("agentkube does not end after SIGTERM:\n{}", self.log_tail(20))));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Ok(began.elapsed())
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`Lab`] is all of it: Fulcrum Core, an admin cluster with Kamaji and its tenants, Proxmox VE, the toy cloud.
 //! - [`machine`]: machines that boot from what was delivered to them.
 //! - [`daemon`] runs the real `agentkube` against it; [`customer`] orders clusters at Core.
+//! - [`demo`] tells the whole story: a cluster comes, is used, and goes without a trace.
 //! - [`ca`] and [`tls`] make and read the certificates for that.
 //! - [`Clock`] is the time of everything.
 
@@ -11,6 +12,7 @@ pub mod ca;
 mod clock;
 pub mod customer;
 pub mod daemon;
+pub mod demo;
 mod error;
 pub mod lab;
 pub mod machine;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agentkube_lab::demo;
 use agentkube_lab::lab::{Lab, Options, Ports};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,19 +37,44 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Show a job becoming a cluster and going away again, on Proxmox VE and on the toy cloud.
+    Demo {
+        /// Leave everything running once the first cluster is Ready, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+        /// Everything takes this many times less than in the real world.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=200))]
+        scale: u64,
+        /// The `agentkube` binary; beside this program by default.
+        #[arg(long, env = "AGENTKUBE_BIN", value_name = "PATH")]
+        binary: Option<PathBuf>,
+        /// Directory with the packed plugins; `plugins` beside or above this program by default.
+        #[arg(long, env = "AGENTKUBE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+        /// Seed of everything random in the lab.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("AGENTKUBE_LAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Command::Up { dir, scale, free_ports, preinstalled, seed } = Cli::parse().command;
-    let ports = if free_ports { Ports::default() } else { Ports::usual() };
-    let options = Options { directory: Some(dir), ports, preinstalled, seed, ..Options::scaled(scale) };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(up(options)) {
+    let outcome = match Cli::parse().command {
+        Command::Up { dir, scale, free_ports, preinstalled, seed } => {
+            let ports = if free_ports { Ports::default() } else { Ports::usual() };
+            let options = Options { directory: Some(dir), ports, preinstalled, seed, ..Options::scaled(scale) };
+            runtime.block_on(up(options))
+        }
+        Command::Demo { keep, scale, binary, plugins, seed } => {
+            runtime.block_on(demo::run(demo::Options { keep, scale, binary, plugins, seed }))
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -59,7 +59,7 @@ pub async fn report(core: &Core, service: &str, samples: Vec<Sample>) -> Result<
     let missing: BTreeSet<String> = missing.into_iter().map(|sample| sample.name).collect();
     if !missing.is_empty() {
         let names = missing.into_iter().collect::<Vec<_>>().join(", ");
-        log::info("metric types are missing in Core; an administrator makes them", &[("names", &names)]);
+        log::debug("metric types are missing in Core; an administrator makes them", &[("names", &names)]);
     }
     let posts = known.iter().filter(|sample| sample.value.is_finite()).map(|sample| post(core, service, sample));
     let (mut accepted, mut trouble) = (0, None);

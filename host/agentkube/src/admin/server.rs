@@ -63,7 +63,9 @@ async fn exchange(stream: UnixStream, answers: Arc<dyn Answers>) -> std::io::Res
             Ok(value) => Reply::Ok(value),
             Err(refusal) => Reply::Error(refusal),
         },
-        Err(error) => Reply::Error(Refusal::new("QUESTION", format!("not a question that this version knows: {error}"))),
+        Err(error) => {
+            Reply::Error(Refusal::new("QUESTION", format!("not a question that this version knows: {error}")))
+        }
     };
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');

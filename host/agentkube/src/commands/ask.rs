@@ -43,7 +43,8 @@ pub async fn jobs(command: &Ask) -> miette::Result<()> {
     let steps = answer.pointer("/steps").and_then(Value::as_object);
     for (intent, steps) in steps.into_iter().flatten() {
         let steps = steps.as_array().into_iter().flatten();
-        let steps: Vec<Vec<String>> = steps.map(|step| cells(step, &["/step", "/attempt", "/outcome", "/fault"])).collect();
+        let steps: Vec<Vec<String>> =
+            steps.map(|step| cells(step, &["/step", "/attempt", "/outcome", "/fault"])).collect();
         println!("\nsteps of intent {intent}\n{}", table(&["STEP", "TRY", "OUTCOME", "FAULT"], &steps));
     }
     Ok(())

@@ -12,9 +12,10 @@ use crate::cli::{ConfigFile, Output};
 pub async fn plan(config: &ConfigFile, subject: &str, output: Output) -> miette::Result<()> {
     let path = Path::new(subject);
     let question = if path.is_file() {
-        let text = std::fs::read_to_string(path).into_diagnostic().wrap_err_with(|| format!("cannot read {subject}"))?;
-        let description: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|error| miette::miette!(code = "DESCRIPTION", "{subject}: {error}"))?;
+        let text =
+            std::fs::read_to_string(path).into_diagnostic().wrap_err_with(|| format!("cannot read {subject}"))?;
+        let description: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| miette::miette!(code = "DESCRIPTION", "{subject}: {error}"))?;
         Question::Plan { job: None, description: Some(description) }
     } else {
         Question::Plan { job: Some(subject.to_owned()), description: None }

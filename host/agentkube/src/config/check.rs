@@ -39,7 +39,11 @@ impl Config {
         }
         if !self.plugins.values().any(|plugin| plugin.role == Role::JobSource) {
             return Err(source
-                .problem("CONFIG_NO_SOURCE", &["plugins"], "no plugin has the role job-source, so there would be no work")
+                .problem(
+                    "CONFIG_NO_SOURCE",
+                    &["plugins"],
+                    "no plugin has the role job-source, so there would be no work",
+                )
                 .help("add one: [plugins.NAME] with file, role = \"job-source\", config and grants"));
         }
         Ok(())
@@ -52,7 +56,11 @@ impl Config {
         let inline = |secret: &SecretSource| matches!(secret, SecretSource::Value(_));
         let problem = |keys: &[&str]| {
             source
-                .problem("CONFIG_SECRET_EXPOSED", keys, "a secret stands here, and others than its owner may read this file")
+                .problem(
+                    "CONFIG_SECRET_EXPOSED",
+                    keys,
+                    "a secret stands here, and others than its owner may read this file",
+                )
                 .help("`chmod 600` the file, or name a file or an environment variable: secret = { file = \"…\" }")
         };
         for (name, connection) in &self.connections {
@@ -78,8 +86,12 @@ impl Config {
         for (key, name, role) in wanted {
             let Some(name) = name else { continue };
             if self.plugins.get(name).is_none_or(|plugin| plugin.role != role) {
-                let known: Vec<&str> =
-                    self.plugins.iter().filter(|(_, plugin)| plugin.role == role).map(|(name, _)| name.as_str()).collect();
+                let known: Vec<&str> = self
+                    .plugins
+                    .iter()
+                    .filter(|(_, plugin)| plugin.role == role)
+                    .map(|(name, _)| name.as_str())
+                    .collect();
                 let message = format!("no plugin `{name}` has the role {}", role.as_str());
                 let problem = source.problem("CONFIG_UNKNOWN_PLUGIN", &["defaults", key], message);
                 return Err(with_suggestion(problem, name, &known));
@@ -88,8 +100,11 @@ impl Config {
         for addon in &self.defaults.addons {
             if !self.addons.contains_key(addon) {
                 let known: Vec<&str> = self.addons.keys().map(String::as_str).collect();
-                let problem =
-                    source.problem("CONFIG_UNKNOWN_ADDON", &["defaults", "addons"], format!("no add-on is named `{addon}`"));
+                let problem = source.problem(
+                    "CONFIG_UNKNOWN_ADDON",
+                    &["defaults", "addons"],
+                    format!("no add-on is named `{addon}`"),
+                );
                 return Err(with_suggestion(problem, addon, &known));
             }
         }
@@ -103,8 +118,11 @@ impl Config {
                 let index = index.to_string();
                 let keys = ["plugins", name, "grants", &index];
                 if let Some(connection) = grant.connection.as_ref().filter(|c| !self.connections.contains_key(*c)) {
-                    let problem =
-                        source.problem("CONFIG_UNKNOWN_CONNECTION", &keys, format!("no connection is named `{connection}`"));
+                    let problem = source.problem(
+                        "CONFIG_UNKNOWN_CONNECTION",
+                        &keys,
+                        format!("no connection is named `{connection}`"),
+                    );
                     return Err(with_suggestion(problem, connection, &known));
                 }
                 if let Some(range) = grant.range.as_ref().filter(|range| !self.ranges.contains_key(*range)) {

@@ -22,7 +22,9 @@ impl Config {
             [&mut tls.ca_file, &mut tls.client_cert_file, &mut tls.client_key_file].into_iter().flatten().for_each(at);
             match &mut connection.auth {
                 Auth::None => {}
-                Auth::Bearer { secret: s } | Auth::Basic { secret: s, .. } | Auth::Header { secret: s, .. } => secret(s),
+                Auth::Bearer { secret: s } | Auth::Basic { secret: s, .. } | Auth::Header { secret: s, .. } => {
+                    secret(s)
+                }
             }
             if let Some(Kubernetes::Kubeconfig { file, .. }) = &mut connection.kubernetes {
                 at(file);

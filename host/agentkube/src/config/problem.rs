@@ -6,8 +6,11 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 /// One problem, with file, line and column where they are known.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Problem {
+#[error("{}", .0.message)]
+pub struct Problem(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
     code: &'static str,
     message: String,
     help: Option<String>,
@@ -18,12 +21,12 @@ pub struct Problem {
 impl Problem {
     /// A problem with a stable code.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Problem { code, message: message.into(), help: None, file: None, span: None }
+        Problem(Box::new(Details { code, message: message.into(), help: None, file: None, span: None }))
     }
 
     /// How to mend it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
@@ -33,33 +36,32 @@ impl Problem {
         match &span {
             Some(span) => {
                 let (line, column) = line_and_column(text, span.start);
-                self.message = format!("{name}:{line}:{column}: {}", self.message);
+                self.0.message = format!("{name}:{line}:{column}: {}", self.0.message);
             }
-            None => self.message = format!("{name}: {}", self.message),
+            None => self.0.message = format!("{name}: {}", self.0.message),
         }
-        self.file = Some(NamedSource::new(name, text.to_owned()));
-        self.span = span;
+        self.0.file = Some(NamedSource::new(name, text.to_owned()));
+        self.0.span = span;
         self
     }
-
 }
 
 impl Diagnostic for Problem {
     fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.code))
+        Some(Box::new(self.0.code))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display + 'a>)
+        self.0.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display + 'a>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
         // Without a place in the file, showing the file would only be noise.
-        self.span.as_ref().and(self.file.as_ref().map(|file| file as &dyn SourceCode))
+        self.0.span.as_ref().and(self.0.file.as_ref().map(|file| file as &dyn SourceCode))
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.span.clone()?;
+        let span = self.0.span.clone()?;
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
     }
 }

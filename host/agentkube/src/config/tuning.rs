@@ -137,7 +137,8 @@ pub struct SandboxTuning {
 impl SandboxTuning {
     /// The sandbox's settings, with its cache in the data directory.
     pub fn settings(&self, cache: PathBuf) -> agentkube_sandbox::Settings {
-        let mut settings = agentkube_sandbox::Settings { cache: Some(cache), pooling: self.pooling, ..Default::default() };
+        let mut settings =
+            agentkube_sandbox::Settings { cache: Some(cache), pooling: self.pooling, ..Default::default() };
         if let Some(mib) = self.memory_mib {
             settings.limits.memory = mib.max(1) << 20;
         }

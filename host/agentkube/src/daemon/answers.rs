@@ -113,9 +113,9 @@ impl Desk {
         let mut fits = snapshot.services.iter().filter(|service| {
             service.cluster == wanted || service.key.service == wanted || service.display_name == wanted
         });
-        let service = fits
-            .next()
-            .ok_or_else(|| Refusal::new("UNKNOWN_CLUSTER", format!("no cluster is called `{wanted}`; see `agentkube clusters`")))?;
+        let service = fits.next().ok_or_else(|| {
+            Refusal::new("UNKNOWN_CLUSTER", format!("no cluster is called `{wanted}`; see `agentkube clusters`"))
+        })?;
         if fits.next().is_some() {
             let message = format!("more than one cluster is called `{wanted}`; use its cluster name or service id");
             return Err(Refusal::new("AMBIGUOUS_CLUSTER", message));

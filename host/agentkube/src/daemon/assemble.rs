@@ -42,7 +42,8 @@ impl Parts {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let lock = lock(&config.data_dir)?;
-        let options = Options { ranges: config.ranges.clone(), ..Options::new(&config.installation, Arc::clone(&clock)) };
+        let options =
+            Options { ranges: config.ranges.clone(), ..Options::new(&config.installation, Arc::clone(&clock)) };
         let journal = Journal::open(&config.data_dir.join("journal.db"), options).map_err(|error| {
             let keys: &[&str] = match error {
                 agentkube_engine::Error::Installation { .. } => &["installation"],
@@ -78,8 +79,11 @@ impl Parts {
         let (mut sources, mut control_planes, mut node_providers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (name, plugin) in self.plugins.iter() {
             if let Some(role) = plugin.job_source() {
-                let with_defaults =
-                    WithDefaults { source: role, defaults: config.defaults.clone(), plugins: Arc::clone(&self.plugins) };
+                let with_defaults = WithDefaults {
+                    source: role,
+                    defaults: config.defaults.clone(),
+                    plugins: Arc::clone(&self.plugins),
+                };
                 sources.insert(name.clone(), Arc::new(with_defaults) as _);
             } else if let Some(role) = plugin.control_plane() {
                 control_planes.insert(name.clone(), role);
@@ -169,9 +173,9 @@ pub async fn load(
     let found = inspection.digest.trim_start_matches("sha256:");
     if let Some(digest) = plugin.digest.as_ref().filter(|digest| digest.trim_start_matches("sha256:") != found) {
         let message = format!("{} has the digest sha256:{found}, not {digest}", plugin.file.display());
-        return Err(source
-            .problem("PLUGIN_DIGEST", &["plugins", name, "digest"], message)
-            .help("if this is the file that you want, look at it with `agentkube plugin inspect` and change the digest"));
+        return Err(source.problem("PLUGIN_DIGEST", &["plugins", name, "digest"], message).help(
+            "if this is the file that you want, look at it with `agentkube plugin inspect` and change the digest",
+        ));
     }
     let grants = plugin_grants(name, plugin, source)?;
     Plugin::load(sandbox, name, bytes, &plugin.config, grants, services).await.map_err(|error| {
@@ -203,9 +207,10 @@ fn lock(data_dir: &Path) -> Result<File, Problem> {
     let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Problem::new("ALREADY_RUNNING", format!("another daemon uses the data directory {}", data_dir.display())))
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(Problem::new(
+            "ALREADY_RUNNING",
+            format!("another daemon uses the data directory {}", data_dir.display()),
+        )),
         Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
     }
 }

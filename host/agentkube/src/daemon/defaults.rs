@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agentkube_contract::{
-    Beat, Claimed, Cluster, Fault, Finding, Health, Identity, Job, JobSource, Page, Result, Sample, ServiceRow, Settled,
-    Settlement,
+    Beat, Claimed, Cluster, Fault, Finding, Health, Identity, Job, JobSource, Page, Result, Sample, ServiceRow,
+    Settled, Settlement,
 };
 use agentkube_sandbox::Plugin;
 use async_trait::async_trait;

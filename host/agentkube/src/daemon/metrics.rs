@@ -114,10 +114,20 @@ impl Metrics {
         registry.register("steps", "Steps that ended, by step and outcome", metrics.steps.clone());
         registry.register_with_unit("step_duration", "Time of a step", Unit::Seconds, metrics.step_seconds.clone());
         registry.register("plugin_calls", "Plugin calls that ended, by export and outcome", metrics.calls.clone());
-        registry.register_with_unit("plugin_call_duration", "Time of a plugin call", Unit::Seconds, metrics.call_seconds.clone());
+        registry.register_with_unit(
+            "plugin_call_duration",
+            "Time of a plugin call",
+            Unit::Seconds,
+            metrics.call_seconds.clone(),
+        );
         registry.register("plugin_limits_hit", "Limits that plugin calls ran into", metrics.limits.clone());
         registry.register("requests", "Requests of a connection, by status or fault", metrics.requests.clone());
-        registry.register_with_unit("request_duration", "Time of a request", Unit::Seconds, metrics.request_seconds.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "Time of a request",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
         registry.register("tls_handshakes", "TLS handshakes begun", metrics.handshakes.clone());
         registry.register("denials", "What policy refused", metrics.denials.clone());
         registry.register_with_unit(

@@ -3,13 +3,16 @@
 //! - [`assemble`]: from the configuration to parts.
 //! - [`heartbeat`]: on a thread of its own.
 //! - [`web`], [`metrics`]: status pages. [`answers`]: the admin socket.
-//! - [`defaults`]: what every cluster gets. [`world`]: the real clock and randomness.
+//! - [`defaults`]: what every cluster gets. `suggestions`: intervals that a job source sets. `preflight`: a first look.
+//! - [`world`]: the real clock and randomness.
 
 pub mod answers;
 pub mod assemble;
 pub mod defaults;
 pub mod heartbeat;
 pub mod metrics;
+mod preflight;
+mod suggestions;
 pub mod web;
 pub mod world;
 
@@ -36,12 +39,13 @@ use crate::config::{Config, PluginConfig, Problem, Source};
 const FAREWELL: Duration = Duration::from_secs(8);
 
 /// Runs until a signal.
-pub async fn run(config: Config, source: Source) -> Result<(), Problem> {
+pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
     let io = |what: &str, error: std::io::Error| Problem::new("START", format!("{what}: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| io("signals", error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| io("signals", error))?;
 
     let parts = Arc::new(Parts::open(&config, &source).await?);
+    suggestions::apply(&mut config, &parts).await;
     let engine = Arc::new(parts.start(&config, &source)?);
     let (stop, stopping) = watch::channel(false);
     let pulses = hearts(&config, &source, &parts, &engine, stopping)?;
@@ -57,11 +61,13 @@ pub async fn run(config: Config, source: Source) -> Result<(), Problem> {
         control_plane: config.defaults.control_plane.clone(),
     };
     let socket = config.socket();
-    let answers =
-        admin::serve(&socket, Arc::new(desk)).await.map_err(|error| io(&format!("socket {}", socket.display()), error))?;
+    let answers = admin::serve(&socket, Arc::new(desk))
+        .await
+        .map_err(|error| io(&format!("socket {}", socket.display()), error))?;
     tokio::spawn(answers);
     tokio::spawn(count(Arc::clone(&parts.metrics), engine.events()));
     tokio::spawn(obey(Arc::clone(&engine), pulses.clone()));
+    tokio::spawn(preflight::look(Arc::clone(&parts)));
     info!(installation = config.installation, %listening, socket = %socket.display(), plugins = parts.plugins.len(), "started");
 
     let signal = tokio::select! {
@@ -76,7 +82,9 @@ pub async fn run(config: Config, source: Source) -> Result<(), Problem> {
     };
     match tokio::time::timeout(FAREWELL, end).await {
         Ok(0) => info!("stopped"),
-        Ok(open) => warn!("stopped; the answers of {open} requests did not come in time and will be looked for at the next start"),
+        Ok(open) => warn!(
+            "stopped; the answers of {open} requests did not come in time and will be looked for at the next start"
+        ),
         Err(_) => warn!("stopped before everything had ended; it will be looked for at the next start"),
     }
     Ok(())

@@ -18,7 +18,10 @@ pub trait Pages: Send + Sync {
 }
 
 /// Serves the pages until the process ends.
-pub async fn serve(address: SocketAddr, pages: Arc<dyn Pages>) -> std::io::Result<(SocketAddr, impl Future<Output = ()>)> {
+pub async fn serve(
+    address: SocketAddr,
+    pages: Arc<dyn Pages>,
+) -> std::io::Result<(SocketAddr, impl Future<Output = ()>)> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let router = Router::new()

@@ -16,10 +16,28 @@ pub(super) struct Resolved {
     pub auth: Auth,
 }
 
-/// Where a pod finds its service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// What a pod is told about its cluster.
+pub(crate) struct Pod {
+    /// Directory of its service account.
+    pub account: PathBuf,
+    /// Address of the API server.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<String>,
+}
 
-pub(super) fn resolve(config: &ConnectionConfig) -> Result<Resolved, String> {
+impl Pod {
+    /// The one that we run in, if we do.
+    pub fn ours() -> Self {
+        Pod {
+            account: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
+            host: std::env::var("KUBERNETES_SERVICE_HOST").ok(),
+            port: std::env::var("KUBERNETES_SERVICE_PORT").ok(),
+        }
+    }
+}
+
+pub(super) fn resolve(config: &ConnectionConfig, pod: &Pod) -> Result<Resolved, String> {
     let own = own(config)?;
     match &config.kubernetes {
         None => Ok(own),
@@ -27,7 +45,7 @@ pub(super) fn resolve(config: &ConnectionConfig) -> Result<Resolved, String> {
         Some(_) if !config.endpoints.is_empty() => {
             Err("give either `endpoints` or `kubernetes`, which says where the server is".to_owned())
         }
-        Some(Kubernetes::InCluster) => in_cluster(own),
+        Some(Kubernetes::InCluster) => in_cluster(own, pod),
         Some(Kubernetes::Kubeconfig { file, context }) => from_file(own, file, context.as_deref()),
     }
 }
@@ -47,14 +65,14 @@ fn own(config: &ConnectionConfig) -> Result<Resolved, String> {
     })
 }
 
-fn in_cluster(mut own: Resolved) -> Result<Resolved, String> {
-    let variable = |name| std::env::var(name).map_err(|_| format!("not in a cluster: {name} is not set"));
-    let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    let directory = Path::new(SERVICE_ACCOUNT);
+fn in_cluster(mut own: Resolved, pod: &Pod) -> Result<Resolved, String> {
+    let missing = |name| format!("not in a cluster: {name} is not set");
+    let host = pod.host.as_deref().ok_or_else(|| missing("KUBERNETES_SERVICE_HOST"))?;
+    let port = pod.port.as_deref().ok_or_else(|| missing("KUBERNETES_SERVICE_PORT"))?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     own.endpoints = vec![Endpoint { url: format!("https://{host}:{port}"), label: None }];
-    own.tls.ca = Some(read("CA of the service account", &directory.join("ca.crt"))?);
-    own.auth = Auth::Bearer { secret: SecretSource::File(directory.join("token")) };
+    own.tls.ca = Some(read("CA of the service account", &pod.account.join("ca.crt"))?);
+    own.auth = Auth::Bearer { secret: SecretSource::File(pod.account.join("token")) };
     Ok(own)
 }
 

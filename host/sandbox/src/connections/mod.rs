@@ -31,11 +31,12 @@ use zeroize::Zeroizing;
 use self::address::Cidr;
 use self::config::{ConnectionConfig, Kind, SecretSource};
 use self::credential::Credential;
+pub(crate) use self::kubeconfig::Pod;
 use self::resolver::Resolver;
 use self::secret::Secret;
 use self::transport::Base;
 pub use self::transport::Connection;
-pub(crate) use self::transport::{Incoming, Outgoing};
+pub(crate) use self::transport::{Incoming, Lost, Outgoing};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -52,9 +53,19 @@ impl Connections {
         secrets: &BTreeMap<String, SecretSource>,
         metrics: &Arc<dyn Metrics>,
     ) -> Result<Self> {
+        Connections::open_in(&Pod::ours(), configured, secrets, metrics)
+    }
+
+    /// The same, in a pod that is told these things about its cluster.
+    pub(crate) fn open_in(
+        pod: &Pod,
+        configured: &BTreeMap<String, ConnectionConfig>,
+        secrets: &BTreeMap<String, SecretSource>,
+        metrics: &Arc<dyn Metrics>,
+    ) -> Result<Self> {
         let connections = configured
             .iter()
-            .map(|(name, config)| match open(name, config, metrics) {
+            .map(|(name, config)| match open(name, config, pod, metrics) {
                 Ok(connection) => Ok((name.clone(), Arc::new(connection))),
                 Err(message) => Err(Error::Connection { connection: name.clone(), message }),
             })
@@ -74,8 +85,13 @@ impl Connections {
     }
 }
 
-fn open(name: &str, config: &ConnectionConfig, metrics: &Arc<dyn Metrics>) -> std::result::Result<Connection, String> {
-    let resolved = kubeconfig::resolve(config)?;
+fn open(
+    name: &str,
+    config: &ConnectionConfig,
+    pod: &Pod,
+    metrics: &Arc<dyn Metrics>,
+) -> std::result::Result<Connection, String> {
+    let resolved = kubeconfig::resolve(config, pod)?;
     let listed = config
         .addresses
         .iter()

@@ -83,6 +83,33 @@ pub(crate) struct Incoming {
     pub body: Vec<u8>,
 }
 
+/// An exchange without a whole answer.
+pub(crate) struct Lost {
+    pub fault: Fault,
+    /// The status, if the answer had begun: the request took its effect or was refused, whatever the rest would have said.
+    pub status: Option<u16>,
+}
+
+impl Lost {
+    /// The answer had begun with this status.
+    pub fn after(status: u16, fault: Fault) -> Self {
+        let outcome = if (200..300).contains(&status) { Outcome::Applied } else { fault.outcome };
+        Lost { fault: fault.outcome(outcome), status: Some(status) }
+    }
+}
+
+impl From<Fault> for Lost {
+    fn from(fault: Fault) -> Self {
+        Lost { fault, status: None }
+    }
+}
+
+impl From<Lost> for Fault {
+    fn from(lost: Lost) -> Self {
+        lost.fault
+    }
+}
+
 impl Connection {
     /// Its name.
     pub fn name(&self) -> &str {
@@ -105,7 +132,7 @@ impl Connection {
     }
 
     /// Sends and waits for the whole answer. A fault with outcome `NotApplied` means that nothing was sent.
-    pub(crate) async fn exchange(&self, out: Outgoing) -> Result<Incoming, Fault> {
+    pub(crate) async fn exchange(&self, out: Outgoing) -> Result<Incoming, Lost> {
         let secrets = out.hidden.clone();
         let limit = self.limits.response_bytes;
         let _place = match out.exempt {
@@ -119,22 +146,19 @@ impl Connection {
         let mut body = Vec::new();
         loop {
             let chunk = match tokio::time::timeout_at(deadline, response.chunk()).await {
-                Err(_) => return Err(self.timed_out()),
-                Ok(Err(error)) => return Err(self.lost(&error)),
+                Err(_) => return Err(Lost::after(status, self.timed_out())),
+                Ok(Err(error)) => return Err(Lost::after(status, self.lost(&error))),
                 Ok(Ok(chunk)) => chunk,
             };
             let Some(chunk) = chunk else { break };
             if body.len() + chunk.len() > limit {
-                return Err(Fault::new(
-                    Class::Exhausted,
-                    "ANSWER_TOO_LARGE",
-                    format!(
-                        "the answer ({status}) is longer than {limit} bytes; \
-                         [connections.{}] limits.response-bytes sets how much is taken",
-                        self.name
-                    ),
-                )
-                .outcome(Outcome::Unknown));
+                let message = format!(
+                    "the answer ({status}) is longer than {limit} bytes; [connections.{}] limits.response-bytes sets how much \
+                     is taken",
+                    self.name
+                );
+                let fault = Fault::new(Class::Exhausted, "ANSWER_TOO_LARGE", message).outcome(Outcome::Unknown);
+                return Err(Lost::after(status, fault));
             }
             body.extend_from_slice(&chunk);
         }
@@ -269,6 +293,10 @@ impl Connection {
     }
 
     fn lost(&self, error: &reqwest::Error) -> Fault {
+        if let Some(alert) = refused_certificate(error) {
+            let message = format!("connection `{}`: the server refused our certificate: {alert}", self.name);
+            return Fault::new(Class::Unauthorized, "CERTIFICATE_REFUSED", message).scope(Scope::Provider);
+        }
         Fault::new(
             Class::Unavailable,
             "NO_ANSWER",
@@ -318,6 +346,28 @@ fn reason(response: &Response) -> String {
     match response.extensions().get::<hyper::ext::ReasonPhrase>() {
         Some(reason) => String::from_utf8_lossy(reason.as_bytes()).into_owned(),
         None => response.status().canonical_reason().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The alert by which the server refused our certificate, or that there is none. With TLS 1.3 it comes when the request has left
+/// already; the server ends the connection without having read it.
+fn refused_certificate(error: &reqwest::Error) -> Option<rustls::AlertDescription> {
+    use rustls::AlertDescription as Alert;
+    let inner = find::<std::io::Error>(error)?.get_ref()?.downcast_ref::<rustls::Error>()?;
+    match inner {
+        rustls::Error::AlertReceived(alert) => matches!(
+            alert,
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        )
+        .then_some(*alert),
+        _ => None,
     }
 }
 

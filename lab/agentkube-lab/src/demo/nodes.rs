@@ -177,7 +177,9 @@ mod tests {
             label: "app".into(),
         };
         assert_eq!(found, wanted);
-        assert!(!read(&json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } }), "tier").ready);
+        assert!(
+            !read(&json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } }), "tier").ready
+        );
     }
 
     #[test]
@@ -186,6 +188,9 @@ mod tests {
         assert!(Access::read(text).is_err());
         let text = text.replace("token: x", "client-certificate-data: Yg==, client-key-data: Yw==");
         let access = Access::read(&text).unwrap();
-        assert_eq!((access.server.as_str(), access.ca, access.certificate), ("https://a", b"a".to_vec(), b"b".to_vec()));
+        assert_eq!(
+            (access.server.as_str(), access.ca, access.certificate),
+            ("https://a", b"a".to_vec(), b"b".to_vec())
+        );
     }
 }

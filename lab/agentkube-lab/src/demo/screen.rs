@@ -32,6 +32,11 @@ impl Screen {
         put(format!("{:10}{text}", "").trim_end());
     }
 
+    /// The heads of the columns that [`Screen::step`] fills.
+    pub fn step_header(&self) {
+        put(STEP_HEADER);
+    }
+
     /// Something that ended just now, and how long it took.
     pub fn step(&self, took: Option<Duration>, subject: &str, text: &str) {
         put(&step_line(self.elapsed(), took, subject, text));
@@ -63,7 +68,7 @@ pub fn seconds(time: Duration) -> String {
 }
 
 /// Heads of the columns of [`step_line`].
-pub const STEP_HEADER: &str = "      at      took  what                  is done";
+const STEP_HEADER: &str = "      at      took  what                  is done";
 
 fn step_line(at: Duration, took: Option<Duration>, subject: &str, text: &str) -> String {
     let took = took.map(seconds).unwrap_or_default();
@@ -80,13 +85,6 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
-}
-
-impl Screen {
-    /// The heads of the columns that [`Screen::step`] fills.
-    pub fn step_header(&self) {
-        put(STEP_HEADER);
-    }
 }
 
 #[cfg(test)]

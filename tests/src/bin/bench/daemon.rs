@@ -47,7 +47,11 @@ async fn start_and_polls() {
     let first = handshakes(&scene) - before;
     wait::until("2,000 polls", || (polls(&scene.lab).len() >= polled + 2_000).then_some(())).await;
     let second = handshakes(&scene) - before - first;
-    row("TLS handshakes per 1,000 polls", "≤ 2", &format!("{first} from the start on, heartbeats included; then {second}"));
+    row(
+        "TLS handshakes per 1,000 polls",
+        "≤ 2",
+        &format!("{first} from the start on, heartbeats included; then {second}"),
+    );
 }
 
 /// From the start of the process to the first request that a resumed step sends.

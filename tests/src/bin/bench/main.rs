@@ -26,7 +26,11 @@ fn main() {
         "≤ 1.15 ×",
         "the lab does not compute a lower bound from its locks",
     );
-    not_measured("heartbeat gap with a spinning guest", "≤ 1.5 intervals", "no job makes the daemon call a guest that spins");
+    not_measured(
+        "heartbeat gap with a spinning guest",
+        "≤ 1.5 intervals",
+        "no job makes the daemon call a guest that spins",
+    );
     not_measured("restart with 1,000 services", "≤ 2 s", "the row above has one service");
 }
 

@@ -48,7 +48,8 @@ async fn fresh(provider: &Arc<dyn NodeProvider>) -> Duration {
 
 /// What the operator granted, asked about one request: the last of ten rules fits.
 fn policy() -> Duration {
-    let rules = (0..10).map(|n| serde_json::json!({ "methods": ["GET", "POST"], "path": format!("/api2/json/{n}/{{id}}/config") }));
+    let rules = (0..10)
+        .map(|n| serde_json::json!({ "methods": ["GET", "POST"], "path": format!("/api2/json/{n}/{{id}}/config") }));
     let rules: Vec<serde_json::Value> = rules.collect();
     let grant: Grant = serde_json::from_value(serde_json::json!({ "connection": "pve", "requests": rules })).unwrap();
     let grants = Grants::new("machines", vec![grant]).unwrap();

@@ -34,7 +34,9 @@ async fn serve(mut stream: TcpStream, delay: Duration) -> std::io::Result<()> {
         while let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
             seen.drain(..end + 4);
             tokio::time::sleep(delay).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").await?;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+                .await?;
         }
     }
 }

@@ -8,7 +8,7 @@ use agentkube_contract::{Answer, EntryId, Fault, Holder, Outcome};
 use http::Method;
 
 use super::capture::{self, Origin};
-use crate::connections::{Connection, Incoming, Outgoing};
+use crate::connections::{Connection, Incoming, Lost, Outgoing};
 use crate::core::Core;
 use crate::state::Context;
 
@@ -31,15 +31,16 @@ pub(super) async fn run(
             let origin = Origin { connection: connection.name(), path: &path, query: &query };
             let references = core.services.references.as_ref();
             let body = std::mem::take(&mut answer.body);
-            answer.body = capture::replace(references, &holder, origin, &pointers, answer.status, body).await?;
+            let captured = capture::replace(references, &holder, origin, &pointers, answer.status, body).await;
+            answer.body = captured.map_err(|fault| Lost::after(answer.status, fault))?;
             Ok(answer)
         }
     };
     match entry {
         Some(entry) => journalled(core, holder, entry, line, exchange).await,
         // Without an entry nothing is journalled, but what has an effect is not torn off half way either.
-        None if !reads => context.core.detached.run(exchange).await,
-        None => exchange.await,
+        None if !reads => context.core.detached.run(async { exchange.await.map_err(Fault::from) }).await,
+        None => exchange.await.map_err(Fault::from),
     }
 }
 
@@ -62,38 +63,36 @@ impl Journalled for Incoming {
 }
 
 /// Runs an exchange that names a ledger entry to its end, whatever becomes of the call: `sent` before it leaves, then `answered`,
-/// or `unsent` when no connection could be made. Without an answer the entry stays in doubt.
+/// or `unsent` when no connection could be made. An answer that came without its end is kept with its status and an empty body:
+/// what was asked for was answered. Without any answer the entry stays in doubt.
 pub(crate) async fn journalled<T: Journalled + Send + 'static>(
     core: Arc<Core>,
     holder: Arc<Holder>,
     entry: EntryId,
     line: String,
-    exchange: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    exchange: impl Future<Output = Result<T, Lost>> + Send + 'static,
 ) -> Result<T, Fault> {
     let detached = Arc::clone(&core.detached);
     detached
         .run(async move {
             let (ledger, clock) = (&core.services.ledger, &core.services.clock);
             ledger.sent(&holder, entry, &line).await?;
-            match exchange.await {
+            let (status, body, result) = match exchange.await {
                 Ok(answer) => {
                     let body = answer.body();
-                    let kept = Answer {
-                        request: line,
-                        status: answer.status(),
-                        body: body.get(..Answer::LIMIT).unwrap_or(body).to_vec(),
-                        at: clock.now(),
-                    };
-                    ledger.answered(&holder, entry, kept).await.map_err(|fault| fault.outcome(Outcome::Unknown))?;
-                    Ok(answer)
+                    (answer.status(), body.get(..Answer::LIMIT).unwrap_or(body).to_vec(), Ok(answer))
                 }
-                Err(fault) => {
+                Err(Lost { fault, status: Some(status) }) => (status, Vec::new(), Err(fault)),
+                Err(Lost { fault, status: None }) => {
                     if fault.outcome == Outcome::NotApplied {
                         ledger.unsent(&holder, entry, &line).await?;
                     }
-                    Err(fault)
+                    return Err(fault);
                 }
-            }
+            };
+            let kept = Answer { request: line, status, body, at: clock.now() };
+            ledger.answered(&holder, entry, kept).await.map_err(|fault| fault.outcome(Outcome::Unknown))?;
+            result
         })
         .await
 }

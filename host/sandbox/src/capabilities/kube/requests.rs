@@ -204,13 +204,14 @@ fn parse(target: &Target, object: &str) -> Result<Value, Fault> {
     Err(Fault::invalid("BAD_OBJECT", "apiVersion, metadata.name and metadata.namespace must be those of the target"))
 }
 
-/// The patch with its preconditions within.
+/// The patch with its preconditions within, as values that the server itself compares: a `test` step that fails would be answered
+/// 422 like any wrong patch, and not 409.
 fn guarded(mut patch: Value, kind: PatchKind, held: Preconditions) -> Result<Value, Fault> {
     let held = [("uid", held.uid), ("resourceVersion", held.resource_version)];
     for (field, value) in held.into_iter().filter_map(|(field, value)| Some((field, value?))) {
         match &mut patch {
             Value::Array(steps) if kind == PatchKind::Json => {
-                steps.insert(0, json!({ "op": "test", "path": format!("/metadata/{field}"), "value": value }));
+                steps.insert(0, json!({ "op": "replace", "path": format!("/metadata/{field}"), "value": value }));
             }
             Value::Object(fields) if kind != PatchKind::Json => {
                 let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
@@ -248,7 +249,7 @@ mod tests {
         let merged = guarded(json!({"metadata": {"labels": {}}}), PatchKind::Merge, held()).unwrap();
         assert_eq!(merged, json!({"metadata": {"labels": {}, "uid": "u", "resourceVersion": "7"}}));
         let steps = guarded(json!([{"op": "remove", "path": "/x"}]), PatchKind::Json, held()).unwrap();
-        assert_eq!(steps[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "7"}));
+        assert_eq!(steps[0], json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}));
         assert_eq!(steps[2]["op"], "remove");
         assert_eq!(guarded(json!([]), PatchKind::Merge, held()).unwrap_err().code, "BAD_PATCH");
     }

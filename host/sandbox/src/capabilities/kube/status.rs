@@ -13,7 +13,11 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
     let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let message = said.get("message").and_then(Value::as_str).unwrap_or(&answer.reason).to_owned();
     let reason = said.get("reason").and_then(Value::as_str).unwrap_or_default();
+    // A uid in a patch that is another object's: API servers refuse to change the field instead of calling it a conflict.
+    let causes = said.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
+    let another = causes.filter_map(|cause| cause.get("field")?.as_str()).any(|field| field == "metadata.uid");
     let (class, code) = match (answer.status, reason) {
+        (422, _) if another => (Class::Conflict, "CONFLICT"),
         (400 | 405 | 406 | 413 | 415 | 422, _) => (Class::Invalid, "INVALID_OBJECT"),
         (401, _) => (Class::Unauthorized, "UNAUTHORIZED"),
         (403, _) => (Class::Unauthorized, "FORBIDDEN"),

@@ -1,0 +1,202 @@
+//! `agentkube-lab demo`: a cluster comes, is used, and goes without a trace; then the same on other infrastructure.
+//!
+//! Everything is real but the hardware: the `agentkube` binary, its plugins, TLS, the protocols of the servers. `docs/demo.md` says
+//! how to read what it prints.
+//!
+//! - [`story`]: what is ordered, waited for and shown, in order.
+//! - [`progress`]: steps as they end, from the daemon's log.
+//! - [`nodes`]: the kubeconfig in use.
+//! - [`proof`]: what the servers hold, counted.
+//! - [`difference`]: what two configurations differ in.
+//! - [`screen`]: how it is printed.
+
+pub mod difference;
+pub mod nodes;
+pub mod progress;
+pub mod proof;
+pub mod screen;
+pub mod story;
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Error;
+use crate::lab::{self, Lab};
+use screen::{Screen, seconds};
+use story::Story;
+
+/// Lines of the daemon's log that a failure shows.
+const TAIL: usize = 20;
+
+/// What the demo is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Leave everything running once the first cluster is Ready, until a signal.
+    pub keep: bool,
+    /// Everything takes this many times less than in the real world.
+    pub scale: u64,
+    /// The `agentkube` binary; beside this program by default.
+    pub binary: Option<PathBuf>,
+    /// Directory with the packed plugins; `plugins` beside or above this program by default.
+    pub plugins: Option<PathBuf>,
+    /// Seed of everything random in the lab.
+    pub seed: u64,
+}
+
+/// The programs that are shown.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The `agentkube` binary.
+    pub binary: PathBuf,
+    /// Directory with the packed plugins.
+    pub plugins: PathBuf,
+}
+
+impl Tools {
+    /// Those that were named, or those that were built together with this program.
+    fn find(options: &Options) -> Result<Tools, Error> {
+        let here = std::env::current_exe()?;
+        let beside: Vec<&Path> = here.ancestors().skip(1).take(2).collect();
+        let find = |named: &Option<PathBuf>, name: &str, option: &str| {
+            let candidates: Vec<PathBuf> = match named {
+                Some(path) => vec![path.clone()],
+                None => beside.iter().map(|directory| directory.join(name)).collect(),
+            };
+            let found = candidates.iter().find(|path| path.exists()).ok_or_else(|| {
+                let tried: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+                Error::Daemon(format!(
+                    "there is no {}; build everything with `cargo xtask demo`, or name it with {option}",
+                    tried.join(" and no ")
+                ))
+            })?;
+            // The daemon reads paths relative to its configuration.
+            Ok::<_, Error>(fs::canonicalize(found)?)
+        };
+        Ok(Tools {
+            binary: find(&options.binary, "agentkube", "--binary")?,
+            plugins: find(&options.plugins, "plugins", "--plugins")?,
+        })
+    }
+}
+
+/// Runs the demo; an error is what went wrong, for people, and has been explained on the screen as far as it can be.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut stopped = std::pin::pin!(async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    });
+    let tools = Tools::find(&options)?;
+    let directory = fresh_directory()?;
+    let screen = Screen::new();
+    let lab = start(&screen, &options, &directory).await?;
+    let outcome = tokio::select! {
+        outcome = story(screen, &options, &tools, &directory, &lab) => outcome,
+        () = &mut stopped => Err(Error::Daemon("stopped before the end".to_owned())),
+    };
+    let outcome = match outcome {
+        Ok(Some(daemon)) => {
+            stopped.await;
+            daemon.terminate().map(|took| screen.say(format!("The daemon ended {} after SIGTERM.", seconds(took))))
+        }
+        Ok(None) => {
+            fs::remove_dir_all(&directory)?;
+            Ok(())
+        }
+        Err(error) => {
+            explain(&screen, &directory);
+            Err(error)
+        }
+    };
+    lab.shutdown().await;
+    outcome
+}
+
+async fn story(
+    screen: Screen,
+    options: &Options,
+    tools: &Tools,
+    directory: &Path,
+    lab: &Lab,
+) -> Result<Option<crate::daemon::Daemon>, Error> {
+    let story = Story::begin(screen, tools, directory, lab).await?;
+    match options.keep {
+        true => story.keep().await.map(Some),
+        false => story.tell().await.map(|()| None),
+    }
+}
+
+async fn start(screen: &Screen, options: &Options, directory: &Path) -> Result<Lab, Error> {
+    screen.heading(&format!("The lab starts, {} times as fast as the real world", options.scale));
+    let lab = Lab::start(lab::Options {
+        directory: Some(directory.to_owned()),
+        seed: options.seed,
+        ..lab::Options::scaled(options.scale)
+    })
+    .await?;
+    for line in lab.access().lines() {
+        // Tokens stand in lab.json; here they would only be in the way.
+        screen.say(line.split_once("  token ").map_or(line.as_str(), |(line, _)| line).trim_end());
+    }
+    screen.say(format!("files           {}", directory.display()));
+    Ok(lab)
+}
+
+/// A new directory that only we can read.
+fn fresh_directory() -> Result<PathBuf, Error> {
+    let path = std::env::temp_dir().join(format!("agentkube-demo-{}", std::process::id()));
+    let made = fs::DirBuilder::new().mode(0o700).create(&path);
+    made.map_err(|source| Error::File { path: path.display().to_string(), source })?;
+    Ok(path)
+}
+
+/// The end of the daemon's log, after a failure.
+fn explain(screen: &Screen, directory: &Path) {
+    let log = directory.join("agentkube.log");
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    screen.heading(&format!("The end of {}", log.display()));
+    for line in lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default() {
+        screen.say(readable(line));
+    }
+}
+
+/// A line of the JSON log as people read it.
+fn readable(line: &str) -> String {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else { return line.to_owned() };
+    let mut take = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let (level, message) = (take("level"), take("message"));
+    let _ = (take("timestamp"), take("target"));
+    let rest: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{level:<5} {message} {}", rest.join(" ")).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_is_made_readable() {
+        let line = r#"{"timestamp":"2026","level":"WARN","message":"no","step":"health","target":"a"}"#;
+        assert_eq!(readable(line), r#"WARN  no step="health""#);
+        assert_eq!(readable("plain"), "plain");
+    }
+
+    #[test]
+    fn what_was_named_and_is_not_there_is_told() {
+        let missing = Some(PathBuf::from("/nonexistent/agentkube"));
+        let options = Options { keep: false, scale: 20, binary: missing.clone(), plugins: missing, seed: 1 };
+        let error = Tools::find(&options).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/agentkube") && error.contains("--binary"), "{error}");
+    }
+}
