@@ -1,7 +1,7 @@
 //! A lab with a customer, and the real daemon in front of it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentkube_lab::Lab;
 use agentkube_lab::customer::{Customer, Registration};
@@ -29,8 +29,8 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        // Slow enough for two cores that carry lab and daemon, fast enough for a test.
-        Plan { scale: 50, infrastructure: Infrastructure::Proxmox, more: String::new(), seed: 1 }
+        // Faster, and the leases of the lab's nodes run out while a busy machine lets their kubelets wait.
+        Plan { scale: 10, infrastructure: Infrastructure::Proxmox, more: String::new(), seed: 1 }
     }
 }
 
@@ -127,6 +127,19 @@ impl Scene {
         self.lab.core(|core| core.services().into_iter().find(|service| service.meta.id == id).cloned()).unwrap()
     }
 
+    /// Waits until exactly this is there: nodes are Ready again a moment after a busy machine kept them from saying so.
+    pub async fn settles(&self, wanted: &Found) {
+        let began = Instant::now();
+        loop {
+            let found = self.found();
+            if found == *wanted {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "there is {found:?}\nand should be {wanted:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What is there.
     pub fn found(&self) -> Found {
         Found::of(&self.lab)
@@ -164,7 +177,7 @@ impl Drop for Scene {
             eprintln!("again: AGENTKUBE_SEED={} cargo xtask test {test}", self.plan.seed);
             eprintln!("there is: {:?}", Found::of(&self.lab));
             let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
+            let lines: Vec<String> = log.lines().map(|line| line.chars().take(400).collect()).collect();
             eprintln!("end of the daemon's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
     }

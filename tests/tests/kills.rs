@@ -14,10 +14,8 @@ fn moment(random: &mut Random) -> Duration {
 }
 
 /// What must be there after a create, however often it was killed.
-fn assert_whole(scene: &Scene, service: &str) {
-    let found = scene.found();
-    let wanted = Found { vms: 3, planes: 1, namespaces: 1, nodes: 3, ready: 3, ..Found::nothing() };
-    assert_eq!(found, wanted);
+async fn assert_whole(scene: &Scene, service: &str) {
+    scene.settles(&Found { vms: 3, planes: 1, namespaces: 1, nodes: 3, ready: 3, ..Found::nothing() }).await;
     let jobs: Vec<(String, JobStatus)> =
         scene.lab.core(|core| core.jobs().iter().map(|job| (job.action.clone(), job.status)).collect());
     assert_eq!(jobs, [("create".to_owned(), JobStatus::Completed)]);
@@ -39,7 +37,7 @@ async fn a_create_that_is_killed_five_times_is_as_if_it_never_was() {
     let mut random = Random::new(seed);
     let mut moments: Vec<Duration> = (0..5).map(|_| moment(&mut random)).collect();
     moments.sort_unstable();
-    let mut scene = Scene::start(Plan { scale: 20, seed, ..Plan::default() }).await;
+    let mut scene = Scene::start(Plan { seed, ..Plan::default() }).await;
     let service = scene.order("shop").await;
     // Time counts while the daemon runs.
     let mut lived = Duration::ZERO;
@@ -53,7 +51,7 @@ async fn a_create_that_is_killed_five_times_is_as_if_it_never_was() {
         scene.run().await;
     }
     scene.completed(&service).await;
-    assert_whole(&scene, &service);
+    assert_whole(&scene, &service).await;
     delete(&scene, &service).await;
 }
 
@@ -63,7 +61,7 @@ async fn a_delete_that_is_killed_leaves_nothing() {
     let _turn = heavy().await;
     let seed = seed();
     let mut random = Random::new(seed);
-    let mut scene = Scene::start(Plan { scale: 20, seed, ..Plan::default() }).await;
+    let mut scene = Scene::start(Plan { seed, ..Plan::default() }).await;
     let service = scene.order("shop").await;
     scene.completed(&service).await;
     scene.customer.delete(&service).await.unwrap();
@@ -83,7 +81,7 @@ async fn sigterm_ends_it_within_ten_seconds_whatever_runs() {
     let _turn = heavy().await;
     let seed = seed();
     let mut random = Random::new(seed);
-    let mut scene = Scene::start(Plan { scale: 20, seed, ..Plan::default() }).await;
+    let mut scene = Scene::start(Plan { seed, ..Plan::default() }).await;
     let service = scene.order("shop").await;
     for _ in 0..3 {
         tokio::time::sleep(moment(&mut random) / 2).await;
@@ -94,5 +92,5 @@ async fn sigterm_ends_it_within_ten_seconds_whatever_runs() {
         scene.run().await;
     }
     scene.completed(&service).await;
-    assert_whole(&scene, &service);
+    assert_whole(&scene, &service).await;
 }

@@ -29,6 +29,8 @@ mod services;
 mod settings;
 mod state;
 mod tenant_secrets;
+#[cfg(test)]
+mod testing;
 mod wasi;
 
 pub use self::connections::Connections;

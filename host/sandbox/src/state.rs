@@ -26,8 +26,8 @@ pub(crate) struct State {
     /// Host calls that wait now.
     pending: Arc<AtomicUsize>,
     /// What `permits.take` took.
-    pub permits: HashMap<u64, Vec<OwnedSemaphorePermit>>,
-    pub next_permit: u64,
+    permits: HashMap<u64, Vec<OwnedSemaphorePermit>>,
+    next_permit: u64,
     table: ResourceTable,
     /// Made when the guest first asks for anything of WASI.
     wasi: Option<WasiCtx>,
@@ -51,6 +51,19 @@ impl State {
             table,
             wasi: None,
         }
+    }
+
+    /// Keeps permits for as long as the call lives; gives the number by which the guest knows them.
+    pub fn hold(&mut self, taken: Vec<OwnedSemaphorePermit>) -> u64 {
+        let number = self.next_permit;
+        self.next_permit += 1;
+        self.permits.insert(number, taken);
+        number
+    }
+
+    /// Gives permits back before the call ends.
+    pub fn give_back(&mut self, number: u64) {
+        self.permits.remove(&number);
     }
 
     /// What one host call works with, if not too many wait already.

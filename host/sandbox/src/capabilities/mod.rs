@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod kube;
 pub(crate) mod ledger;
 pub(crate) mod log;
+pub(crate) mod permits;
 pub(crate) mod reference;
-#[cfg(test)]
-mod tests;
+pub(crate) mod reservations;
+pub(crate) mod secrets;

@@ -86,15 +86,14 @@ pub(crate) struct Incoming {
 /// An exchange without a whole answer.
 pub(crate) struct Lost {
     pub fault: Fault,
-    /// The status, if the answer had begun: the request took its effect or was refused, whatever the rest would have said.
+    /// The status, if the answer had begun: it tells whether the request was accepted or refused, whatever the rest would have said.
     pub status: Option<u16>,
 }
 
 impl Lost {
     /// The answer had begun with this status.
     pub fn after(status: u16, fault: Fault) -> Self {
-        let outcome = if (200..300).contains(&status) { Outcome::Applied } else { fault.outcome };
-        Lost { fault: fault.outcome(outcome), status: Some(status) }
+        Lost { fault, status: Some(status) }
     }
 }
 

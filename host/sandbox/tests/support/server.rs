@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -14,6 +15,8 @@ pub struct Asked {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// The name that the client asked for in its TLS handshake.
+    pub server_name: Option<String>,
 }
 
 impl Asked {
@@ -27,15 +30,22 @@ pub struct Reply {
     pub status: u16,
     pub headers: String,
     pub body: Vec<u8>,
+    /// After so many bytes of the body it waits so long, and ends the connection.
+    pub cut: Option<(usize, Duration)>,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Reply { delay: Duration::ZERO, status, headers: String::new(), body: body.into() }
+        Reply { delay: Duration::ZERO, status, headers: String::new(), body: body.into(), cut: None }
     }
 
     pub fn after(mut self, ms: u64) -> Self {
         self.delay = Duration::from_millis(ms);
+        self
+    }
+
+    pub fn cut(mut self, bytes: usize, ms: u64) -> Self {
+        self.cut = Some((bytes, Duration::from_millis(ms)));
         self
     }
 
@@ -55,6 +65,18 @@ pub struct Server {
 
 impl Server {
     pub fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Server {
+        Server::over(None, answer)
+    }
+
+    /// The same over TLS.
+    pub fn start_tls(
+        tls: Arc<rustls::ServerConfig>,
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Server {
+        Server::over(Some(TlsAcceptor::from(tls)), answer)
+    }
+
+    fn over(tls: Option<TlsAcceptor>, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -65,7 +87,21 @@ impl Server {
             let listener = TcpListener::from_std(listener).unwrap();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, log.clone(), answer.clone()));
+                let (tls, log, answer) = (tls.clone(), log.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return serve(stream, None, log, answer).await };
+                    match tls.accept(stream).into_fallible().await {
+                        Ok(stream) => {
+                            let name = stream.get_ref().1.server_name().map(str::to_owned);
+                            serve(stream, name, log, answer).await
+                        }
+                        Err((_, mut stream)) => {
+                            // What came meanwhile is read to its end, or the client would be told of a reset only.
+                            stream.shutdown().await.ok()?;
+                            stream.read_to_end(&mut Vec::new()).await.ok().map(drop)
+                        }
+                    }
+                });
             }
         });
         Server { port, asked, runtime: Some(runtime) }
@@ -91,7 +127,8 @@ impl Drop for Server {
 }
 
 async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    server_name: Option<String>,
     log: Arc<Mutex<Vec<Asked>>>,
     answer: Arc<impl Fn(&Asked) -> Reply + Send + Sync + 'static>,
 ) -> Option<()> {
@@ -111,7 +148,7 @@ async fn serve(
         let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.ok()?;
-        let asked = Asked { method, path, headers, body };
+        let asked = Asked { method, path, headers, body, server_name: server_name.clone() };
         log.lock().unwrap().push(asked.clone());
         let reply = answer(&asked);
         tokio::time::sleep(reply.delay).await;
@@ -122,7 +159,12 @@ async fn serve(
             reply.body.len()
         );
         stream.write_all(head.as_bytes()).await.ok()?;
-        stream.write_all(&reply.body).await.ok()?;
+        let (bytes, wait) = reply.cut.unwrap_or((reply.body.len(), Duration::ZERO));
+        stream.write_all(&reply.body[..bytes]).await.ok()?;
         stream.flush().await.ok()?;
+        if reply.cut.is_some() {
+            tokio::time::sleep(wait).await;
+            return stream.shutdown().await.ok();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The imports: each begins with the call's state, and is given on in domain types.
 
-use agentkube_contract::{Fault, Locator, Reference};
+use agentkube_contract::{Fault, Reference};
 use tracing::Level;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -107,40 +107,26 @@ impl ledger::HostWithStore<State> for HasSelf<State> {
 
 impl reservations::HostWithStore<State> for HasSelf<State> {
     async fn take(a: &Accessor<State, Self>, range: String, entry: u64) -> Given<String> {
-        host_call!(a, |context| async {
-            let core = &context.core;
-            core.grants.range(&range).map_err(|fault| core.denied("reservations", fault))?;
-            core.services.reservations.take(&context.holder, &range, entry).await
-        })
+        host_call!(a, |context| capabilities::reservations::take(&context, &range, entry))
     }
 
     async fn reject(a: &Accessor<State, Self>, range: String, entry: u64, value: String) -> Given<()> {
-        host_call!(a, |context| async {
-            let core = &context.core;
-            core.grants.range(&range).map_err(|fault| core.denied("reservations", fault))?;
-            core.services.reservations.reject(&context.holder, &range, entry, &value).await
-        })
+        host_call!(a, |context| capabilities::reservations::reject(&context, &range, entry, &value))
     }
 }
 
 impl permits::HostWithStore<State> for HasSelf<State> {
     async fn take(accessor: &Accessor<State, Self>, names: Vec<String>) -> Given<u64> {
         host_call!(accessor, |context| async {
-            let taken = context.core.services.permits.take(&names).await?;
-            Ok(accessor.with(|mut access| {
-                let state = access.get();
-                let number = state.next_permit;
-                state.next_permit += 1;
-                state.permits.insert(number, taken);
-                number
-            }))
+            let taken = capabilities::permits::take(&context, &names).await?;
+            Ok(accessor.with(|mut access| access.get().hold(taken)))
         })
     }
 }
 
 impl permits::Host for State {
     fn release(&mut self, permit: u64) -> wasmtime::Result<()> {
-        self.permits.remove(&permit);
+        self.give_back(permit);
         Ok(())
     }
 }
@@ -148,14 +134,7 @@ impl permits::Host for State {
 impl secrets::HostWithStore<State> for HasSelf<State> {
     async fn lookup(a: &Accessor<State, Self>, name: String) -> Given<String> {
         host_call!(a, |context| async {
-            let core = &context.core;
-            core.grants.secret(&name).map_err(|fault| core.denied("secrets", fault))?;
-            if core.services.connections.secret(&name).is_none() {
-                let message = format!("there is no secret `{name}`; configure it as [secrets.{name}]");
-                return Err(Fault::new(agentkube_contract::Class::NotFound, "NO_SUCH_SECRET", message));
-            }
-            let locator = Locator::Named { name: name.clone() };
-            core.services.references.put(&context.holder, &locator).await.map(|reference| reference.0)
+            capabilities::secrets::lookup(&context, &name).await.map(|reference| reference.0)
         })
     }
 }

@@ -11,6 +11,8 @@ mod capture;
 mod exchange;
 mod headers;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -12,6 +12,8 @@ mod requests;
 mod secrets;
 mod status;
 mod target;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod watch;
 
