@@ -164,8 +164,8 @@ impl Scene {
     pub fn pages(&self) -> String {
         let log = self.log();
         let started = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let listening = started.filter_map(|line| Some(line.get("listening")?.as_str()?.to_owned()));
-        listening.last().unwrap()
+        let mut listening = started.filter_map(|line| Some(line.get("listening")?.as_str()?.to_owned()));
+        listening.next_back().unwrap()
     }
 }
 

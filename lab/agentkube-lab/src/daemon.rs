@@ -86,6 +86,10 @@ range = "vmids"
 
 [ranges]
 vmids = "20000-29999"
+
+# Clones of one template at the same time; its storage bears so many before its lock times out.
+[permits]
+"pve/template/9000" = 4
 "#,
             endpoints = endpoints.join(", "),
             file = plugin("proxmox"),

@@ -18,6 +18,7 @@ pub mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agentkube_contract::{Clock, Health};
@@ -38,6 +39,9 @@ use crate::config::{Config, PluginConfig, Problem, Source};
 /// Time for everything to end after a signal; after it the process ends all the same.
 const FAREWELL: Duration = Duration::from_secs(8);
 
+/// What is known of every source's heart, by its configured name.
+type Pulses = BTreeMap<String, Arc<Pulse>>;
+
 /// Runs until a signal.
 pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
     let io = |what: &str, error: std::io::Error| Problem::new("START", format!("{what}: {error}"));
@@ -48,7 +52,7 @@ pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
     suggestions::apply(&mut config, &parts).await;
     let engine = Arc::new(parts.start(&config, &source)?);
     let (stop, stopping) = watch::channel(false);
-    let pulses = hearts(&config, &source, &parts, &engine, stopping)?;
+    let (pulses, beating) = hearts(&config, &source, &parts, &engine, stopping)?;
 
     let status = Arc::new(Status { engine: Arc::clone(&engine), parts: Arc::clone(&parts), pulses: pulses.clone() });
     let (listening, pages) =
@@ -77,8 +81,12 @@ pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
     info!("{signal}: stopping; what is under way goes on after the next start");
     let _ = stop.send(true);
     let end = async {
+        // The hearts say goodbye meanwhile, each within two seconds.
+        let goodbye = tokio::task::spawn_blocking(move || beating.join());
         engine.stop().await;
-        parts.sandbox.drain(FAREWELL).await
+        let open = parts.sandbox.drain(FAREWELL).await;
+        let _ = goodbye.await;
+        open
     };
     match tokio::time::timeout(FAREWELL, end).await {
         Ok(0) => info!("stopped"),
@@ -97,7 +105,7 @@ fn hearts(
     parts: &Arc<Parts>,
     engine: &Arc<Engine>,
     stopping: watch::Receiver<bool>,
-) -> Result<BTreeMap<String, Arc<Pulse>>, Problem> {
+) -> Result<(Pulses, JoinHandle<()>), Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -134,15 +142,15 @@ fn hearts(
         }
         while tasks.join_next().await.is_some() {}
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("heartbeat".to_owned())
         .spawn(move || runtime.block_on(beat_all))
         .map_err(|error| Problem::new("START", format!("heartbeats: {error}")))?;
-    Ok(pulses)
+    Ok((pulses, thread))
 }
 
 /// Passes on to the engine what the heartbeats learn: while an administrator has us disabled, nothing new is begun.
-async fn obey(engine: Arc<Engine>, pulses: BTreeMap<String, Arc<Pulse>>) {
+async fn obey(engine: Arc<Engine>, pulses: Pulses) {
     loop {
         for (name, pulse) in &pulses {
             engine.set_disabled(name, pulse.disabled());
@@ -175,7 +183,7 @@ async fn count(metrics: Arc<Metrics>, mut events: tokio::sync::broadcast::Receiv
 struct Status {
     engine: Arc<Engine>,
     parts: Arc<Parts>,
-    pulses: BTreeMap<String, Arc<Pulse>>,
+    pulses: Pulses,
 }
 
 impl Status {

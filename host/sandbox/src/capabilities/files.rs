@@ -93,3 +93,75 @@ fn fault(error: std::io::Error) -> Fault {
         _ => Fault::new(Class::Unavailable, "NOT_READABLE", error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::stores::Stores;
+
+    /// A granted directory `d` with some files, beside which a file lies that is not granted.
+    fn granted() -> (tempfile::TempDir, Context) {
+        let top = tempfile::tempdir().unwrap();
+        let granted = top.path().join("granted");
+        std::fs::create_dir_all(granted.join("below")).unwrap();
+        std::fs::write(top.path().join("outside"), "not yours").unwrap();
+        for name in ["b", "a"] {
+            std::fs::write(granted.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("a", granted.join("within")).unwrap();
+        std::os::unix::fs::symlink("../outside", granted.join("beside")).unwrap();
+        std::os::unix::fs::symlink(top.path().join("outside"), granted.join("absolute")).unwrap();
+        let grants = json!([{ "files": "d", "path": granted }]);
+        let lab = json!({ "endpoints": [{ "url": "http://127.0.0.1:1" }] });
+        let context = crate::testing::context(&Arc::new(Stores::default()), lab, grants);
+        (top, context)
+    }
+
+    #[tokio::test]
+    async fn a_granted_directory_is_read_and_nothing_beside_it() {
+        let (top, context) = granted();
+        assert_eq!(list(&context, "d").await.unwrap(), ["a", "b", "within"]);
+        assert_eq!(read(&context, "d", "a").await.unwrap(), b"a");
+        assert_eq!(read(&context, "d", "within").await.unwrap(), b"a");
+        let outside = top.path().join("outside");
+        for (name, code) in [
+            ("..", "BAD_NAME"),
+            ("../outside", "BAD_NAME"),
+            ("below/../../outside", "BAD_NAME"),
+            (outside.to_str().unwrap(), "BAD_NAME"),
+            ("beside", "NOT_READABLE"),
+            ("absolute", "NOT_READABLE"),
+            ("below", "NOT_READABLE"),
+            (".", "NOT_READABLE"),
+            ("missing", "NO_SUCH_FILE"),
+        ] {
+            assert_eq!(read(&context, "d", name).await.unwrap_err().code, code, "{name}");
+        }
+        std::fs::write(top.path().join("granted/long"), vec![0; (LONGEST + 1) as usize]).unwrap();
+        assert_eq!(read(&context, "d", "long").await.unwrap_err().code, "NOT_READABLE");
+        let fault = read(&context, "e", "a").await.unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.class), ("FILES_NOT_GRANTED", Class::Denied));
+        assert!(fault.message.contains("[[plugins.t.grants]] files = \"e\", path ="), "{}", fault.message);
+    }
+
+    #[tokio::test]
+    async fn a_change_is_waited_for_and_nothing_else_is_one() {
+        let (top, context) = granted();
+        assert!(!wait_for_change(&context, "d", 50).await.unwrap());
+        let (began, waiting) = (Instant::now(), wait_for_change(&context, "d", 20_000));
+        let change = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            std::fs::write(top.path().join("outside"), "changed").unwrap();
+            std::fs::write(top.path().join("granted/c"), "new").unwrap();
+        };
+        let (changed, ()) = tokio::join!(waiting, change);
+        assert!(changed.unwrap() && began.elapsed() < Duration::from_secs(10));
+        std::fs::write(top.path().join("outside"), "changed again, beside it").unwrap();
+        assert!(!wait_for_change(&context, "d", 50).await.unwrap());
+    }
+}

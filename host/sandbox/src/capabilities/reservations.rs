@@ -23,3 +23,37 @@ pub(crate) async fn reject(context: &Context, range: &str, entry: EntryId, value
     }
     core.services.reservations.reject(&context.holder, range, entry, value).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use agentkube_contract::Class;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::server::{Reply, Server};
+    use crate::testing::stores::Stores;
+    use crate::testing::{context, endpoint};
+
+    #[tokio::test]
+    async fn values_come_from_granted_ranges_and_burnt_ones_do_not_come_again() {
+        let server = Server::start(|_| Reply::new(200, ""));
+        let stores = Arc::new(Stores::default());
+        let context = context(&stores, endpoint(&server), json!([{ "range": "ids" }]));
+        let first = take(&context, "ids", 1).await.unwrap();
+        assert_eq!(take(&context, "ids", 1).await.unwrap(), first);
+        reject(&context, "ids", 1, &first).await.unwrap();
+        assert_eq!(*stores.burnt.lock().unwrap(), [("ids".to_owned(), first.clone())]);
+        assert_ne!(take(&context, "ids", 1).await.unwrap(), first);
+
+        assert_eq!(reject(&context, "ids", 1, &"x".repeat(1000)).await.unwrap_err().code, "TOO_LONG");
+        let denied =
+            [take(&context, "others", 1).await.unwrap_err(), reject(&context, "others", 1, "7").await.unwrap_err()];
+        for fault in denied {
+            assert_eq!((fault.code.as_str(), fault.class), ("RANGE_NOT_GRANTED", Class::Denied));
+            assert!(fault.message.contains("[[plugins.t.grants]] range = \"others\""), "{}", fault.message);
+        }
+        assert_eq!(stores.burnt.lock().unwrap().len(), 1, "what is not granted is not burnt");
+    }
+}

@@ -84,6 +84,7 @@ pub(crate) struct Incoming {
 }
 
 /// An exchange without a whole answer.
+#[derive(Debug)]
 pub(crate) struct Lost {
     pub fault: Fault,
     /// The status, if the answer had begun: it tells whether the request was accepted or refused, whatever the rest would have said.
@@ -293,7 +294,7 @@ impl Connection {
 
     fn lost(&self, error: &reqwest::Error) -> Fault {
         if let Some(alert) = refused_certificate(error) {
-            let message = format!("connection `{}`: the server refused our certificate: {alert}", self.name);
+            let message = format!("connection `{}`: the server refused our certificate: {alert:?}", self.name);
             return Fault::new(Class::Unauthorized, "CERTIFICATE_REFUSED", message).scope(Scope::Provider);
         }
         Fault::new(

@@ -13,6 +13,8 @@ use async_trait::async_trait;
 pub struct Stores {
     pub items: Mutex<Vec<(Holder, Item)>>,
     pub references: Mutex<Vec<(Holder, Locator)>>,
+    /// Values of ranges that were in use by others.
+    pub burnt: Mutex<Vec<(String, String)>>,
 }
 
 impl Stores {
@@ -95,10 +97,12 @@ impl Ledger for Stores {
 #[async_trait]
 impl Reservations for Stores {
     async fn take(&self, _: &Holder, range: &str, entry: EntryId) -> Result<String> {
-        Ok(format!("{range}-{entry}"))
+        let burnt = self.burnt.lock().unwrap().iter().filter(|(of, _)| of == range).count();
+        Ok(format!("{range}-{entry}-{burnt}"))
     }
 
-    async fn reject(&self, _: &Holder, _: &str, _: EntryId, _: &str) -> Result<()> {
+    async fn reject(&self, _: &Holder, range: &str, _: EntryId, value: &str) -> Result<()> {
+        self.burnt.lock().unwrap().push((range.to_owned(), value.to_owned()));
         Ok(())
     }
 }

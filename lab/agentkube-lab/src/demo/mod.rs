@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Error;
 use crate::lab::{self, Lab};
-use screen::{Screen, seconds};
+use screen::Screen;
 use story::Story;
 
 /// Lines of the daemon's log that a failure shows.
@@ -103,7 +103,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let outcome = match outcome {
         Ok(Some(daemon)) => {
             stopped.await;
-            daemon.terminate().map(|took| screen.say(format!("The daemon ended {} after SIGTERM.", seconds(took))))
+            daemon
+                .terminate()
+                .map(|took| screen.say(format!("The daemon ended {} ms after SIGTERM.", took.as_millis())))
         }
         Ok(None) => {
             fs::remove_dir_all(&directory)?;
@@ -142,7 +144,7 @@ async fn start(screen: &Screen, options: &Options, directory: &Path) -> Result<L
     .await?;
     for line in lab.access().lines() {
         // Tokens stand in lab.json; here they would only be in the way.
-        screen.say(line.split_once("  token ").map_or(line.as_str(), |(line, _)| line).trim_end());
+        screen.say(line.split("  token ").next().and_then(|line| line.split(", token ").next()).unwrap_or_default());
     }
     screen.say(format!("files           {}", directory.display()));
     Ok(lab)
@@ -175,10 +177,14 @@ fn readable(line: &str) -> String {
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    let (level, message) = (take("level"), take("message"));
-    let _ = (take("timestamp"), take("target"));
-    let rest: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{level:<5} {message} {}", rest.join(" ")).trim_end().to_owned()
+    let (level, kind, step, message) = (take("level"), take("kind"), take("step"), take("message"));
+    // There is one service at a time here, so that whose line it is says nothing.
+    let _ = ["timestamp", "target", "service", "cluster", "intent", "span", "spans"].map(take);
+    let rest = fields.iter().filter(|(_, value)| !matches!(value.as_str(), Some("" | "{}")));
+    let rest: Vec<String> = rest.map(|(name, value)| format!("{name}={value}")).collect();
+    let words = [kind, step, message, rest.join(" ")];
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    format!("{level:<5} {}", words.join(" "))
 }
 
 #[cfg(test)]
@@ -187,8 +193,9 @@ mod tests {
 
     #[test]
     fn a_line_of_the_log_is_made_readable() {
-        let line = r#"{"timestamp":"2026","level":"WARN","message":"no","step":"health","target":"a"}"#;
-        assert_eq!(readable(line), r#"WARN  no step="health""#);
+        let line =
+            r#"{"timestamp":"2026","level":"WARN","message":"no","kind":"Failed","step":"health","target":"a","n":1}"#;
+        assert_eq!(readable(line), "WARN  Failed health no n=1");
         assert_eq!(readable("plain"), "plain");
     }
 

@@ -63,6 +63,11 @@ pub async fn nothing_left(lab: &Lab, baseline: &Baseline, ledger: &Value) -> Vec
     while !lab.machines().all().is_empty() && Instant::now() < gone_by {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    everything(lab, baseline, ledger)
+}
+
+/// All that the servers hold now and did not hold at the start.
+pub fn everything(lab: &Lab, baseline: &Baseline, ledger: &Value) -> Vec<Count> {
     let machines = lab.machines().all();
     let files = machines.iter().flat_map(|machine| {
         machine.disk.files.iter().map(|(path, _)| format!("{path} on {}", machine.name)).collect::<Vec<_>>()
@@ -98,11 +103,29 @@ pub async fn nothing_left(lab: &Lab, baseline: &Baseline, ledger: &Value) -> Vec
 
 /// Prints the counts; an error when one is not 0.
 pub fn show(screen: &Screen, counts: &[Count]) -> Result<(), Error> {
-    let mut wrong = Vec::new();
     for Count { what, left } in counts {
         screen.say(format!("{:>4}  {what}", left.len()));
-        wrong.extend(left.iter().map(|object| format!("{what}: {object}")));
     }
+    none(counts)
+}
+
+/// Prints the counts beside those taken while the cluster lived; an error when one is not 0, or when nothing was seen before
+/// either: a count that never finds anything proves nothing.
+pub fn show_gone(screen: &Screen, before: &[Count], after: &[Count]) -> Result<(), Error> {
+    screen.say(" now  before");
+    for (Count { what, left }, was) in after.iter().zip(before) {
+        screen.say(format!("{:>4}  {:>6}  {what}", left.len(), was.left.len()));
+    }
+    none(after)?;
+    match before.iter().filter(|count| !count.left.is_empty()).count() {
+        0..6 => Err(Error::Daemon("the counts did not see the cluster while it lived".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn none(counts: &[Count]) -> Result<(), Error> {
+    let all = counts.iter().flat_map(|count| count.left.iter().map(|object| format!("{}: {object}", count.what)));
+    let wrong: Vec<String> = all.collect();
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(Error::Daemon(format!("this is left:\n  {}", wrong.join("\n  ")))),
@@ -161,6 +184,8 @@ mod tests {
     fn what_is_left_is_an_error_that_names_it() {
         let nothing = Count { what: "VMs", left: Vec::new() };
         assert!(show(&Screen::new(), std::slice::from_ref(&nothing)).is_ok());
+        let blind = vec![nothing.clone(); 10];
+        assert!(show_gone(&Screen::new(), &blind, &blind).is_err());
         let left = Count { what: "seed images", left: vec!["seeds:iso/a.iso".to_owned()] };
         let error = show(&Screen::new(), &[nothing, left]).unwrap_err().to_string();
         assert!(error.contains("seed images: seeds:iso/a.iso"), "{error}");

@@ -10,6 +10,8 @@ mod control_plane;
 mod job_source;
 mod kube;
 mod node_provider;
+#[cfg(test)]
+mod tests;
 mod things;
 mod wishes;
 

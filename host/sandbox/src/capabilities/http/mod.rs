@@ -38,6 +38,25 @@ pub(crate) struct Request {
     pub timeout_ms: Option<u32>,
 }
 
+#[cfg(test)]
+impl Request {
+    /// A request to the connection `lab` with nothing special about it.
+    pub fn new(method: &str, path: &str) -> Self {
+        Request {
+            connection: "lab".to_owned(),
+            endpoint: None,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: vec![],
+            headers: vec![],
+            body: vec![],
+            capture: vec![],
+            entry: None,
+            timeout_ms: None,
+        }
+    }
+}
+
 /// One part of a body.
 pub(crate) enum Part {
     Bytes(Vec<u8>),

@@ -118,3 +118,149 @@ async fn waiters_share_one_watch_which_closes_when_nobody_waits() {
     }
     panic!("the watch stayed open");
 }
+
+/// The server's answers, each once, and then 200 with what it was sent.
+fn answering(replies: Vec<Reply>) -> Server {
+    let replies = std::sync::Mutex::new(replies.into_iter());
+    Server::start(move |asked| {
+        let next = replies.lock().unwrap().next();
+        next.unwrap_or_else(|| Reply::new(200, asked.body.clone()))
+    })
+}
+
+fn held(uid: Option<&str>, version: Option<&str>) -> Preconditions {
+    Preconditions { uid: uid.map(str::to_owned), resource_version: version.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn patches_carry_their_preconditions_and_their_kind() {
+    let server = answering(vec![]);
+    let stores = Arc::new(Stores::default());
+    let (lab, _) = kube_lab(&server);
+    let rules = json!([{ "verbs": ["patch"], "resources": ["configmaps", "configmaps/status"] }]);
+    let context = context(&stores, lab, json!([{ "connection": "lab", "kube": rules }]));
+    let entry = entry(&context, &stores).await;
+    let target = target("configmaps", "a");
+    let data = json!({ "data": { "k": "v" } }).to_string();
+    let steps = json!([{ "op": "remove", "path": "/data/k" }]).to_string();
+    let same = || held(Some("u-1"), Some("7"));
+    let metadata = json!({ "uid": "u-1", "resourceVersion": "7" });
+    let merged = json!({ "data": { "k": "v" }, "metadata": metadata });
+    let stepped = json!([
+        { "op": "replace", "path": "/metadata/resourceVersion", "value": "7" },
+        { "op": "replace", "path": "/metadata/uid", "value": "u-1" }, { "op": "remove", "path": "/data/k" }]);
+    for (kind, patch, held, media, sent) in [
+        (PatchKind::Merge, &data, same(), "application/merge-patch+json", merged.clone()),
+        (PatchKind::Strategic, &data, same(), "application/strategic-merge-patch+json", merged),
+        (PatchKind::Json, &steps, same(), "application/json-patch+json", stepped),
+        (PatchKind::Merge, &data, held(None, None), "application/merge-patch+json", json!({ "data": { "k": "v" } })),
+    ] {
+        let answer = kube::patch(&context, "lab", &target, None, kind, patch, held, entry).await.unwrap();
+        let asked = server.asked().pop().unwrap();
+        let path = "/api/v1/namespaces/ns/configmaps/a?fieldManager=agentkube-t";
+        assert_eq!((asked.method.as_str(), asked.path.as_str()), ("PATCH", path));
+        assert_eq!(asked.header("content-type"), Some(media));
+        assert_eq!(serde_json::from_slice::<Value>(&asked.body).unwrap(), sent);
+        assert_eq!(answer.as_bytes(), asked.body, "the object as the server gave it");
+    }
+    let merge = PatchKind::Merge;
+    kube::patch(&context, "lab", &target, Some("status"), merge, &data, held(None, None), entry).await.unwrap();
+    let asked = server.asked().pop().unwrap();
+    assert_eq!(asked.path, "/api/v1/namespaces/ns/configmaps/a/status?fieldManager=agentkube-t");
+    let scale = kube::patch(&context, "lab", &target, Some("scale"), merge, &data, held(None, None), entry).await;
+    assert_eq!(scale.unwrap_err().code, "NOT_IN_MANIFEST");
+    let wrong = kube::patch(&context, "lab", &target, None, merge, &steps, same(), entry).await;
+    assert_eq!(wrong.unwrap_err().code, "BAD_PATCH");
+    assert_eq!(server.asked().len(), 5);
+}
+
+#[tokio::test]
+async fn a_precondition_that_does_not_hold_is_a_conflict() {
+    let conflict = || Reply::new(409, json!({ "reason": "Conflict", "message": "another uid" }).to_string());
+    let invalid = |field: &str| {
+        let details = json!({ "causes": [{ "field": field, "reason": "FieldValueInvalid" }] });
+        Reply::new(422, json!({ "reason": "Invalid", "message": "invalid", "details": details }).to_string())
+    };
+    let server = answering(vec![conflict(), conflict(), invalid("metadata.uid"), invalid("data")]);
+    let stores = Arc::new(Stores::default());
+    let (lab, grants) = kube_lab(&server);
+    let context = context(&stores, lab, grants);
+    let entry = entry(&context, &stores).await;
+    let target = target("configmaps", "a");
+    let fault = kube::delete(&context, "lab", &target, held(Some("u-2"), None), "Background", entry).await.unwrap_err();
+    assert_eq!((fault.code.as_str(), fault.class), ("CONFLICT", Class::Conflict));
+    assert!(fault.message.contains("another uid"), "{}", fault.message);
+    let asked = server.asked().pop().unwrap();
+    let options: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("DELETE", "/api/v1/namespaces/ns/configmaps/a"));
+    assert_eq!(
+        (&options["preconditions"], &options["propagationPolicy"]),
+        (&json!({ "uid": "u-2" }), &json!("Background"))
+    );
+    let kept = stores.item(entry);
+    assert_eq!((kept.last_answer.unwrap().status, kept.in_doubt), (409, None));
+    for class in [Class::Conflict, Class::Conflict, Class::Invalid] {
+        let patched =
+            kube::patch(&context, "lab", &target, None, PatchKind::Merge, "{}", held(Some("u-2"), None), entry);
+        assert_eq!(patched.await.unwrap_err().class, class);
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_cut_is_journalled_by_its_status() {
+    let server = answering(vec![Reply::new(201, "x".repeat(100)).cut(50, 0)]);
+    let stores = Arc::new(Stores::default());
+    let (lab, grants) = kube_lab(&server);
+    let context = context(&stores, lab, grants);
+    let entry = entry(&context, &stores).await;
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } }).to_string();
+    let fault = kube::create(&context, "lab", &target("configmaps", "a"), &object, entry).await.unwrap_err();
+    assert_eq!(fault.code, "NO_ANSWER");
+    let kept = stores.item(entry);
+    let answer = kept.last_answer.unwrap();
+    assert_eq!((answer.status, answer.body.len(), kept.in_doubt), (201, 0, None));
+}
+
+#[tokio::test]
+async fn raw_paths_are_those_of_the_manifest_and_any_status_is_an_answer() {
+    let server = answering(vec![Reply::new(503, "not yet")]);
+    let stores = Arc::new(Stores::default());
+    let (lab, grants) = kube_lab(&server);
+    let context = context(&stores, lab.clone(), grants);
+    assert_eq!(kube::raw_get(&context, "lab", "/version").await.unwrap(), (503, "not yet".to_owned()));
+    for path in ["/version/", "/version?x", "/api/v1/secrets", "/readyz", "version", ""] {
+        let fault = kube::raw_get(&context, "lab", path).await.unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.class), ("NOT_IN_MANIFEST", Class::Denied), "{path}");
+    }
+    let bare = crate::testing::context(&stores, lab, json!([]));
+    let fault = kube::raw_get(&bare, "lab", "/version").await.unwrap_err();
+    assert_eq!(fault.code, "CONNECTION_NOT_GRANTED");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_by_page() {
+    let server = Server::start(|asked| {
+        let (name, next) = if asked.path.contains("continue=") { ("b", "") } else { ("a", "a/b=?&") };
+        let list = json!({ "metadata": { "continue": next }, "items": [{ "metadata": { "name": name } }] });
+        Reply::new(200, list.to_string())
+    });
+    let stores = Arc::new(Stores::default());
+    let (lab, grants) = kube_lab(&server);
+    let context = context(&stores, lab, grants);
+    let kind = target("configmaps", "").kind;
+    let page = async |limit, next| kube::list(&context, "lab", &kind, Some("ns"), "app=x,y!=z", limit, next).await;
+    let first = page(1, None).await.unwrap();
+    assert_eq!(
+        (first.items.as_slice(), first.next.as_deref()),
+        ([r#"{"metadata":{"name":"a"}}"#.to_owned()].as_slice(), Some("a/b=?&"))
+    );
+    let second = page(100_000, first.next).await.unwrap();
+    assert_eq!((second.items.as_slice(), second.next), ([r#"{"metadata":{"name":"b"}}"#.to_owned()].as_slice(), None));
+    let paths: Vec<String> = server.asked().into_iter().map(|asked| asked.path).collect();
+    let (path, labels) = ("/api/v1/namespaces/ns/configmaps", "labelSelector=app%3Dx%2Cy%21%3Dz");
+    assert_eq!(paths[0], format!("{path}?limit=1&{labels}"));
+    assert_eq!(paths[1], format!("{path}?limit=500&{labels}&continue=a%2Fb%3D%3F%26"));
+    let everywhere = kube::list(&context, "lab", &kind, None, "", 0, None).await.err().unwrap();
+    assert_eq!(everywhere.code, "KUBE_NOT_GRANTED", "namespaces n* are granted, not all");
+}
