@@ -1,5 +1,7 @@
 //! A lab with a customer, and the real daemon in front of it.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -67,6 +69,7 @@ impl Scene {
             more: plan.more.clone(),
         };
         let config = configure(&setup, lab.access()).unwrap();
+        share_cache(directory.path());
         Scene { lab, customer, registration, daemon: None, config, plan, directory }
     }
 
@@ -192,6 +195,15 @@ pub fn two_pools() -> Value {
             "workers": { "count": 2, "cores": 2, "memory": "4Gi", "labels": { "tier": "work" } },
         },
     })
+}
+
+/// Compiled plugins are kept from test to test, beside the plugins: their files are named by digest and engine, so none is ever wrong.
+fn share_cache(directory: &Path) {
+    let (data, cache) = (directory.join("data"), artifacts::plugins().join("compiled-for-tests"));
+    for path in [&data, &cache] {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).unwrap();
+    }
+    symlink(cache.canonicalize().unwrap(), data.join("cache")).unwrap();
 }
 
 /// A type that ships with the job source's plugin.

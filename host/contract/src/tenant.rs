@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bootstrap, Cluster, MachineKey, Millis, Owner, Pool, Reference, Result, Taint};
+use crate::{Bootstrap, Cluster, MachineKey, Millis, Owner, Pool, Reference, Result, Sample, Taint};
 
 /// Opens tenant clusters from the kubeconfig references that control-plane providers return.
 #[async_trait]
@@ -89,6 +89,16 @@ pub trait Tenant: Send + Sync {
     async fn revoke_token(&self, id: &str) -> Result<()>;
     /// All nodes.
     async fn nodes(&self) -> Result<Vec<Node>>;
+    /// Measurements of the cluster as a whole: `nodes.total` and `nodes.ready` in nodes, and `nodes.ready.ratio` from 0 to 1 (1 for a
+    /// cluster without nodes: none is missing).
+    async fn samples(&self, cluster: &str) -> Result<Vec<Sample>> {
+        let nodes = self.nodes().await?;
+        let total = nodes.len() as f64;
+        let ready = nodes.iter().filter(|node| node.ready).count() as f64;
+        let ratio = if nodes.is_empty() { 1.0 } else { ready / total };
+        let sample = |(name, value): (&str, f64)| Sample { name: name.to_owned(), resource: cluster.to_owned(), value };
+        Ok([("nodes.total", total), ("nodes.ready", ready), ("nodes.ready.ratio", ratio)].map(sample).to_vec())
+    }
     /// Waits until the node exists, sets the pool's labels and taints on it, and, with `ready`, waits until it is Ready.
     async fn node(&self, name: &str, pool: &Pool, ready: bool, within: Duration) -> Result<Node>;
     /// Deletes the Node object; a missing one is success.

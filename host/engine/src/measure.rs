@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentkube_contract::{Call, Fault};
+use agentkube_contract::{Call, ControlPlane, Fault, Sample};
 use futures::StreamExt;
 
 use crate::engine::Shared;
@@ -52,10 +52,16 @@ async fn one(shared: &Shared, service: &ServiceRecord) -> Result<(), Fault> {
         attempt: 1,
     };
     let mut samples = Vec::new();
-    if let Some(provider) = known.control_plane.as_deref().and_then(|name| world.control_planes.get(name)) {
+    if let Some((name, provider)) =
+        known.control_plane.as_deref().and_then(|name| world.control_planes.get_key_value(name))
+    {
         match provider.metrics(&call).await {
             Ok(more) => samples.extend(more),
             Err(fault) => tracing::debug!(service = %service.key, "control plane: {fault}"),
+        }
+        match of_cluster(shared, &call, name, provider.as_ref()).await {
+            Ok(more) => samples.extend(more),
+            Err(fault) => tracing::debug!(service = %service.key, "cluster: {fault}"),
         }
     }
     for machine in &known.machines {
@@ -71,4 +77,16 @@ async fn one(shared: &Shared, service: &ServiceRecord) -> Result<(), Fault> {
         Some(source) if !samples.is_empty() => source.report(&service.key.service, &samples).await.map(|_| ()),
         _ => Ok(()),
     }
+}
+
+/// What the cluster itself says of its nodes.
+async fn of_cluster(
+    shared: &Shared,
+    call: &Call,
+    name: &str,
+    provider: &dyn ControlPlane,
+) -> Result<Vec<Sample>, Fault> {
+    let kubeconfig = provider.kubeconfig(call).await?.operator;
+    let tenant = shared.world.tenants.open(&call.owner, name, &kubeconfig).await?;
+    tenant.samples(&call.owner.cluster).await
 }

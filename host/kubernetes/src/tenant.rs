@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentkube_contract::{Addons, Clock, JoinInfo, JoinToken, Node, Owner, Pool, Random, Sample, Tenant};
+use agentkube_contract::{Addons, Clock, JoinInfo, JoinToken, Node, Owner, Pool, Random, Tenant};
 use async_trait::async_trait;
 
 use crate::addons::{self, AddonSettings};
 use crate::api::{Api, clip};
 use crate::session::Sessions;
 use crate::wait::Wait;
-use crate::{Result, TenantSettings, join, nodes, samples, token};
+use crate::{Result, TenantSettings, join, nodes, token};
 
 /// An open tenant cluster. Who holds one follows the rotation of its kubeconfig without opening it again.
 pub struct ClusterTenant {
@@ -30,11 +30,6 @@ impl ClusterTenant {
         random: Arc<dyn Random>,
     ) -> Self {
         ClusterTenant { owner, api: Api { sessions, clock, settings }, addons, random }
-    }
-
-    /// Measurements of the cluster as a whole: see [`samples::node_samples`].
-    pub async fn samples(&self) -> Result<Vec<Sample>> {
-        Ok(samples::node_samples(&self.owner.cluster, &nodes::list(&self.api).await?))
     }
 
     async fn serving(&self, within: Duration) -> Result<String> {
@@ -144,7 +139,7 @@ mod tests {
     async fn the_cluster_is_measured() {
         let cluster = Cluster::default();
         cluster.put("/api/v1/nodes", json!({"items": [node("a", true), node("b", false)]}));
-        let samples = tenant(&cluster).samples().await.unwrap();
+        let samples = tenant(&cluster).samples("kabc").await.unwrap();
         let values: Vec<_> = samples.iter().map(|sample| (sample.name.as_str(), sample.value)).collect();
         assert_eq!(values, [("nodes.total", 2.0), ("nodes.ready", 1.0), ("nodes.ready.ratio", 0.5)]);
     }

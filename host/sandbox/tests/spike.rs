@@ -79,3 +79,22 @@ fn a_killed_process_finds_out_before_it_sends_again() {
     assert_eq!(made.id, "t-1");
     assert_eq!(server.count("POST", "/effect"), 1, "it asked instead of sending again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_request_whose_answer_was_cut_is_not_sent_again() {
+    let server = Server::start(|asked: &Asked| match (asked.method.as_str(), asked.path.as_str()) {
+        ("POST", "/effect") => Reply::new(202, r#"{"task":"t-1"}"#).cut(5, 0),
+        ("GET", "/effects/kabc-a-01") => Reply::new(200, r#"{"task":"t-1"}"#),
+        ("GET", "/tasks/t-1") => Reply::new(200, r#"{"done":true}"#),
+        _ => Reply::new(404, ""),
+    });
+    let stores = Arc::new(Stores::default());
+    let provider = World::new(&server, &stores).provider("normal").await;
+    let (call, key, pool) = (call(Duration::from_secs(30)), machine(), pool());
+    let fault = provider.create(&call, &key, &pool, None, None).await.unwrap_err();
+    assert_eq!(fault.code, "NO_ANSWER");
+    assert_eq!(stores.item(1).last_answer.unwrap().status, 202);
+    let made = provider.create(&call, &key, &pool, None, None).await.unwrap();
+    assert_eq!(made.id, "t-1");
+    assert_eq!(server.count("POST", "/effect"), 1);
+}

@@ -42,8 +42,8 @@ enum Command {
         /// Leave everything running once the first cluster is Ready, until Ctrl-C.
         #[arg(long)]
         keep: bool,
-        /// Everything takes this many times less than in the real world.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=200))]
+        /// Everything takes this many times less than in the real world. Much faster, heartbeats of nodes come too late.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=30))]
         scale: u64,
         /// The `agentkube` binary; beside this program by default.
         #[arg(long, env = "AGENTKUBE_BIN", value_name = "PATH")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentkube_contract::{Call, Class, Cluster, Fault, Owner, ServiceKey};
+use agentkube_engine::journal::ServicePhase;
 use agentkube_engine::plan::Action;
 use agentkube_engine::{Engine, Plan};
 use async_trait::async_trait;
@@ -111,7 +112,8 @@ impl Desk {
     async fn kubeconfig(&self, wanted: &str) -> Result<Value, Refusal> {
         let snapshot = self.engine.snapshot().map_err(refuse)?;
         let mut fits = snapshot.services.iter().filter(|service| {
-            service.cluster == wanted || service.key.service == wanted || service.display_name == wanted
+            let named = service.cluster == wanted || service.key.service == wanted || service.display_name == wanted;
+            named && service.phase != ServicePhase::Gone
         });
         let service = fits.next().ok_or_else(|| {
             Refusal::new("UNKNOWN_CLUSTER", format!("no cluster is called `{wanted}`; see `agentkube clusters`"))

@@ -63,8 +63,9 @@ impl Journalled for Incoming {
 }
 
 /// Runs an exchange that names a ledger entry to its end, whatever becomes of the call: `sent` before it leaves, then `answered`,
-/// or `unsent` when no connection could be made. An answer that came without its end is kept with its status and an empty body:
-/// what was asked for was answered. Without any answer the entry stays in doubt.
+/// or `unsent` when no connection could be made. An answer that came without its end is kept with its status and an empty body.
+/// Without any answer the entry stays in doubt; so it does when a POST was accepted and what it made was not told any more: who
+/// took that for settled would find no id in the answer, and make it twice.
 pub(crate) async fn journalled<T: Journalled + Send + 'static>(
     core: Arc<Core>,
     holder: Arc<Holder>,
@@ -90,8 +91,12 @@ pub(crate) async fn journalled<T: Journalled + Send + 'static>(
                     return Err(fault);
                 }
             };
-            let kept = Answer { request: line, status, body, at: clock.now() };
+            let untold = result.is_err() && (200..300).contains(&status) && line.starts_with("POST ");
+            let kept = Answer { request: line.clone(), status, body, at: clock.now() };
             ledger.answered(&holder, entry, kept).await.map_err(|fault| fault.outcome(Outcome::Unknown))?;
+            if untold {
+                ledger.sent(&holder, entry, &line).await.map_err(|fault| fault.outcome(Outcome::Unknown))?;
+            }
             result
         })
         .await

@@ -208,17 +208,17 @@ async fn a_precondition_that_does_not_hold_is_a_conflict() {
 
 #[tokio::test]
 async fn a_change_whose_answer_is_cut_is_journalled_by_its_status() {
-    let server = answering(vec![Reply::new(201, "x".repeat(100)).cut(50, 0)]);
+    let server = answering(vec![Reply::new(200, "x".repeat(100)).cut(50, 0)]);
     let stores = Arc::new(Stores::default());
     let (lab, grants) = kube_lab(&server);
     let context = context(&stores, lab, grants);
     let entry = entry(&context, &stores).await;
     let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } }).to_string();
-    let fault = kube::create(&context, "lab", &target("configmaps", "a"), &object, entry).await.unwrap_err();
+    let fault = kube::apply(&context, "lab", &target("configmaps", "a"), &object, true, entry).await.unwrap_err();
     assert_eq!(fault.code, "NO_ANSWER");
     let kept = stores.item(entry);
     let answer = kept.last_answer.unwrap();
-    assert_eq!((answer.status, answer.body.len(), kept.in_doubt), (201, 0, None));
+    assert_eq!((answer.status, answer.body.len(), kept.in_doubt), (200, 0, None));
 }
 
 #[tokio::test]
