@@ -156,7 +156,8 @@ fn a_missing_grant_is_named_with_the_line_that_gives_it() {
     case.refuses_with(&[
         "PLUGIN_REFUSED",
         "plugin `machines` needs",
-        "[[plugins.machines.grants]] connection = \"pve\"",
+        "[[plugins.machines.grants]]",
+        "connection = \"pve\"",
     ]);
     let case = Case::new();
     case.with("connection = \"pve\"\n", "connection = \"pwe\"\n");
@@ -187,6 +188,7 @@ fn another_file_than_the_pinned_one_is_refused() {
 fn a_plugin_in_a_role_that_it_does_not_have_is_refused() {
     let case = Case::new();
     case.with("role = \"node-provider\"", "role = \"control-plane\"");
+    case.with("range = \"vmids\"\n", "tenant-addresses = [\"127.0.0.0/8\"]\n");
     case.refuses("proxmox.wasm\"\n¦role", &["PLUGIN_ROLE", "has the role node-provider"]);
     let case = Case::new();
     case.with("fulcrum.wasm", "absent.wasm");

@@ -83,7 +83,7 @@ async fn a_cluster_on_proxmox_ve_comes_and_goes() {
         shapes
     });
     assert_eq!(shapes, [(2, 2048), (2, 4096), (2, 4096)]);
-    measured(&scene, &service, &["control-plane.ready", "cpu.usage", "memory.usage"]).await;
+    measured(&scene, &service, &["control-plane.ready", "nodes.ready", "cpu.usage", "memory.usage"]).await;
     delete(&scene, &service).await;
 }
 
@@ -93,7 +93,7 @@ async fn the_same_cluster_on_another_infrastructure_by_configuration_alone() {
     let _turn = heavy().await;
     let (scene, service) = standing(Infrastructure::Toy).await;
     assert_stands(&scene, &service, Found { toy_machines: 3, ..Found::nothing() }).await;
-    measured(&scene, &service, &["control-plane.ready"]).await;
+    measured(&scene, &service, &["control-plane.ready", "nodes.ready"]).await;
     delete(&scene, &service).await;
 }
 

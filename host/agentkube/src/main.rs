@@ -24,6 +24,8 @@ const BAD_CONFIG: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Lines that can be pasted must not be broken. Fails only where a hook was set before.
+    let _ = miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -172,6 +172,8 @@ fn no_settings() -> String {
 
 /// Most machines that one pool may ask for.
 pub const POOL_LIMIT: u32 = 1000;
+/// Most pools of one cluster.
+pub const POOLS_LIMIT: usize = 100;
 
 impl Cluster {
     /// Checks what every provider would trip over. The first thing wrong is named, with where and how to mend it.
@@ -194,6 +196,10 @@ impl Cluster {
                 "REPLICAS",
                 format!("{} control plane replicas; 1 to 9 are possible", self.control_plane.replicas),
             ));
+        }
+        if self.pools.len() > POOLS_LIMIT {
+            let message = format!("{} pools; at most {POOLS_LIMIT} are possible", self.pools.len());
+            return Err(Fault::invalid("POOLS", message));
         }
         let mut seen = Vec::new();
         for pool in &self.pools {
@@ -225,7 +231,16 @@ impl Pool {
                 ),
             ));
         }
+        for (key, value) in &self.labels {
+            check_label(&self.name, "label", key, value)?;
+            // Everything that finds a node by its name would find another.
+            if key == "kubernetes.io/hostname" {
+                let message = format!("pool `{}`: label {key} is the node's own", self.name);
+                return Err(Fault::invalid("LABEL", message));
+            }
+        }
         for taint in &self.taints {
+            check_label(&self.name, "taint", &taint.key, &taint.value)?;
             if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&taint.effect.as_str()) {
                 return Err(Fault::invalid(
                     "TAINT_EFFECT",
@@ -239,6 +254,34 @@ impl Pool {
         }
         Ok(())
     }
+}
+
+/// Keys and values of labels and taints have the same form (Kubernetes API conventions: labels): an optional DNS prefix and `/`, then up to
+/// 63 characters of letters, digits, `-`, `_` and `.` with a letter or digit at both ends; a value may be empty.
+fn check_label(pool: &str, what: &str, key: &str, value: &str) -> Result<()> {
+    let ends = |text: &str| {
+        let fits = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        fits(text.chars().next()) && fits(text.chars().next_back())
+    };
+    let word = |text: &str| {
+        text.len() <= 63 && ends(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let prefix = |text: &str| {
+        text.len() <= 253
+            && ends(text)
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+    };
+    let key_fits = match key.split_once('/') {
+        Some((before, name)) => prefix(before) && word(name),
+        None => word(key),
+    };
+    if key_fits && (value.is_empty() || word(value)) {
+        return Ok(());
+    }
+    Err(Fault::invalid(
+        if what == "label" { "LABEL" } else { "TAINT" },
+        format!("pool `{pool}`: {what} `{}={}` is none that Kubernetes takes", clip(key), clip(value)),
+    ))
 }
 
 /// Minor number of a version such as `v1.35.2`; anything else is refused.
@@ -264,9 +307,15 @@ fn check_cidrs(what: &str, cidrs: &[String]) -> Result<()> {
     let families: Vec<bool> = cidrs
         .iter()
         .map(|cidr| {
-            parse_cidr(cidr).map(|(address, _)| address.is_ipv4()).ok_or_else(|| {
+            let (address, length) = parse_cidr(cidr).ok_or_else(|| {
                 Fault::invalid("CIDR", format!("{what} CIDR `{}` is no CIDR, such as 10.244.0.0/16", clip(cidr)))
-            })
+            })?;
+            let network = network(address, length);
+            if network != address {
+                let message = format!("{what} CIDR {cidr} has bits behind its prefix; {network}/{length} is meant?");
+                return Err(Fault::invalid("CIDR", message));
+            }
+            Ok(address.is_ipv4())
         })
         .collect::<Result<_>>()?;
     match families.as_slice() {
@@ -285,6 +334,18 @@ fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let length: u8 = length.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     (length <= most).then_some((address, length))
+}
+
+/// The first address of a range.
+fn network(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)).into())
+        }
+        IpAddr::V6(v6) => {
+            IpAddr::V6((u128::from(v6) & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)).into())
+        }
+    }
 }
 
 fn overlap(a: &str, b: &str) -> bool {
@@ -342,6 +403,21 @@ mod tests {
         assert_eq!(code(|c| c.pools.push(c.pools[0].clone())), "POOL_TWICE");
         assert_eq!(code(|c| c.pools[0].shape.cores = 0), "POOL_SHAPE");
         assert_eq!(code(|c| c.control_plane.replicas = 0), "REPLICAS");
+        assert_eq!(code(|c| c.network.pod_cidrs = vec!["10.0.0.7/16".into()]), "CIDR");
+        assert_eq!(code(|c| c.pools = vec![c.pools[0].clone(); 101]), "POOLS");
+        for (key, value) in [("b,c", "d"), ("a", "x\ny"), ("", "x"), ("kubernetes.io/hostname", "evil"), ("A.b/c", "d")]
+        {
+            let mut cluster = cluster();
+            cluster.pools[0].labels = vec![(key.into(), value.into())];
+            assert_eq!(cluster.check().unwrap_err().code, "LABEL", "{key:?}={value:?}");
+        }
+        let taint = |key: &str| Taint { key: key.into(), value: String::new(), effect: "NoSchedule".into() };
+        let mut cluster = cluster();
+        cluster.pools[0].taints = vec![taint("a b\n")];
+        assert_eq!(cluster.check().unwrap_err().code, "TAINT");
+        cluster.pools[0].taints = vec![taint("example.org/db")];
+        cluster.pools[0].labels = vec![("node-role.kubernetes.io/worker".into(), String::new())];
+        cluster.check().unwrap();
     }
 
     #[test]

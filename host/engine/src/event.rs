@@ -37,6 +37,28 @@ pub enum Kind {
     Warning,
 }
 
+impl Kind {
+    /// For a log line that has nothing else to say.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Kind::Accepted => "accepted",
+            Kind::Refused => "refused",
+            Kind::Started => "step begins",
+            Kind::Succeeded => "step done",
+            Kind::Failed => "step failed",
+            Kind::Retrying => "step failed, tried again",
+            Kind::Superseded => "superseded",
+            Kind::Undoing => "undoing",
+            Kind::Completed => "completed",
+            Kind::GaveUp => "given up",
+            Kind::Settled => "settled",
+            Kind::Late => "late",
+            Kind::SourceTrouble => "trouble with the source",
+            Kind::Warning => "warning",
+        }
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {

@@ -91,7 +91,7 @@ pub(crate) async fn pin(
             let and = if host == address.ip().to_string() { String::new() } else { format!(" ({host})") };
             return Err(Error::Address(format!(
                 "the API server {address}{and} lies outside the tenant addresses of `{provider}`; \
-                 `[plugins.{provider}] tenant-addresses = [\"{}/{length}\"]` would allow it",
+                 allow it with:\n[[plugins.{provider}.grants]]\ntenant-addresses = [\"{}/{length}\"]",
                 address.ip().to_canonical(),
             )));
         }

@@ -66,7 +66,7 @@ pub enum Error {
         message: String,
     },
     /// The plugin needs what the operator did not grant.
-    #[error("plugin `{plugin}` needs {need}; grant it with: {line}")]
+    #[error("plugin `{plugin}` needs {need}; grant it with:\n{line}")]
     NotGranted {
         /// Configured name.
         plugin: String,

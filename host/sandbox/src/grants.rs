@@ -270,9 +270,9 @@ impl Grants {
         Err(self.denial("RANGE_NOT_GRANTED", &format!("range `{name}`"), &format!("range = \"{name}\"")))
     }
 
-    /// The line that would allow something.
+    /// The lines that would allow something, as they can be pasted.
     pub fn line(&self, keys: &str) -> String {
-        format!("[[plugins.{}.grants]] {keys}", self.plugin)
+        format!("[[plugins.{}.grants]]\n{}", self.plugin, lines(keys))
     }
 
     fn on(&self, connection: &str) -> impl Iterator<Item = &Grant> {
@@ -280,7 +280,7 @@ impl Grants {
     }
 
     fn denial(&self, code: &str, what: &str, keys: &str) -> Fault {
-        let message = format!("{what} is not granted to plugin `{}`; allow it with: {}", self.plugin, self.line(keys));
+        let message = format!("{what} is not granted to plugin `{}`; allow it with:\n{}", self.plugin, self.line(keys));
         Fault::new(Class::Denied, code, message)
     }
 }
@@ -329,6 +329,27 @@ fn check(grant: &Grant) -> std::result::Result<(), String> {
         return Err("files and path belong together".to_owned());
     }
     Ok(())
+}
+
+/// `a = 1, b = [2, 3]` with each key on a line of its own.
+fn lines(keys: &str) -> String {
+    let (mut depth, mut quoted, mut lines) = (0_u32, false, String::new());
+    let mut rest = keys.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => quoted = !quoted,
+            '[' | '{' if !quoted => depth += 1,
+            ']' | '}' if !quoted => depth = depth.saturating_sub(1),
+            ',' if !quoted && depth == 0 => {
+                lines.push('\n');
+                rest.next_if_eq(&' ');
+                continue;
+            }
+            _ => {}
+        }
+        lines.push(c);
+    }
+    lines
 }
 
 /// Whether a text fits a pattern, in which `*` stands for any characters.

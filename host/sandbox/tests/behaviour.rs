@@ -71,7 +71,7 @@ async fn an_undeclared_path_is_denied_with_the_lines_that_would_allow_it() {
     let (result, _, server) = observe("undeclared-path", Duration::from_secs(10)).await;
     let fault = result.unwrap_err();
     assert_eq!((fault.code.as_str(), fault.class), ("NOT_IN_MANIFEST", Class::Denied));
-    for line in [r#"{ "method": "GET", "path": "/undeclared" }"#, r#"[[plugins.spike.grants]] connection = "lab""#] {
+    for line in [r#"{ "method": "GET", "path": "/undeclared" }"#, "[[plugins.spike.grants]]\nconnection = \"lab\""] {
         assert!(fault.message.contains(line), "{}", fault.message);
     }
     assert!(server.asked().is_empty());

@@ -69,7 +69,7 @@ async fn configuration_and_grants_are_checked_when_it_is_loaded() {
     assert!(error.to_string().contains("configuration at /count"), "{error}");
     let error = load(json!({"connection": "lab"}), vec![]).await;
     assert_eq!(error.code(), "NOT_GRANTED");
-    assert!(error.to_string().contains("[[plugins.spike.grants]] connection = \"lab\""), "{error}");
+    assert!(error.to_string().contains("[[plugins.spike.grants]]\nconnection = \"lab\""), "{error}");
 }
 
 #[tokio::test]

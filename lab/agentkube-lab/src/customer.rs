@@ -124,8 +124,9 @@ impl Customer {
 }
 
 /// Metric types that the plugins report under.
-const METRICS: [&str; 8] = [
+const METRICS: [&str; 9] = [
     "cpu.usage",
+    "memory.size",
     "memory.usage",
     "nodes.total",
     "nodes.ready",

@@ -159,7 +159,7 @@ connection = "admin"
 kube = [
   {{ group = "kamaji.clastix.io", resources = ["tenantcontrolplanes"], verbs = ["*"] }},
   {{ group = "kamaji.clastix.io", resources = ["datastores"], verbs = ["get"] }},
-  {{ resources = ["namespaces"], verbs = ["get", "watch", "create", "delete"] }},
+  {{ resources = ["namespaces"], verbs = ["get", "list", "watch", "create", "delete"] }},
   {{ resources = ["secrets"], verbs = ["get"], names = ["*-admin-kubeconfig"] }},
 ]
 

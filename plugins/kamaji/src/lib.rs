@@ -34,6 +34,9 @@ use serde_json::{Value, json};
 pub use config::{Config, Settings};
 pub use manifest::manifest;
 
+/// What begins a page token of the second list.
+const NAMESPACES: &str = "namespaces/";
+
 /// The provider.
 pub struct Kamaji {
     config: Config,
@@ -94,18 +97,31 @@ impl ControlPlane for Kamaji {
     }
 
     async fn list_owned(&self, installation: String, page: Option<String>) -> Result<OwnedPage> {
+        // Control planes first, then namespaces: one may be left whose control plane is gone already.
+        let namespaces = page.as_deref().and_then(|page| page.strip_prefix(NAMESPACES)).map(str::to_owned);
+        let (kind, resource, token) = match namespaces {
+            Some(token) => {
+                ("namespace", Resource::core("v1", "namespaces"), Some(token).filter(|token| !token.is_empty()))
+            }
+            None => ("control-plane", tenant_control_planes(), page),
+        };
         let mut options = ListOptions::new(None).labels(format!("{}={installation}", mark::INSTALLATION));
-        options.continue_token = page;
-        let page = self.admin.page::<Value>(&tenant_control_planes(), options).await?;
+        options.continue_token = token;
+        let page = self.admin.page::<Value>(&resource, options).await?;
         let items = page.items.iter().filter_map(|object| {
             Some(Owned {
                 owner: mark::read(object)?,
-                kind: "control-plane".to_owned(),
+                kind: kind.to_owned(),
                 id: mark::uid(object).to_owned(),
                 name: mark::name(object).to_owned(),
             })
         });
-        Ok(OwnedPage { items: items.collect(), next: page.continue_token })
+        let next = match (kind, page.continue_token) {
+            ("namespace", token) => token.map(|token| format!("{NAMESPACES}{token}")),
+            (_, None) if self.config.owns_namespace() => Some(NAMESPACES.to_owned()),
+            (_, token) => token,
+        };
+        Ok(OwnedPage { items: items.collect(), next })
     }
 
     async fn kubeconfig(&self, call: Call) -> Result<Kubeconfigs> {

@@ -16,7 +16,7 @@ pub fn manifest() -> Manifest {
                     &["get", "list", "watch", "create", "patch", "delete"],
                 )
                 .rule("kamaji.clastix.io", &["datastores"], &["get"])
-                .rule("", &["namespaces"], &["get", "watch", "create", "delete"])
+                .rule("", &["namespaces"], &["get", "list", "watch", "create", "delete"])
                 .rule("", &["secrets"], &["get"])
                 .raw("/version"),
         )

@@ -192,6 +192,27 @@ fn a_deletion_that_hangs_names_its_finalizers() {
     );
 }
 
+// Checklist 39.
+#[test]
+fn what_is_ours_is_listed_even_when_only_its_namespace_is_left() {
+    let (world, provider) = (world(), provider(json!({})));
+    world.run(provider.ensure(world.a_call(), wanted(), Stage::Claimed)).unwrap();
+    let list = || {
+        let (mut found, mut page) = (Vec::new(), None);
+        loop {
+            let answer = world.run(provider.list_owned("lab".into(), page)).unwrap();
+            found.extend(answer.items.into_iter().map(|item| item.kind));
+            page = answer.next;
+            if page.is_none() {
+                return found;
+            }
+        }
+    };
+    assert_eq!(list(), ["control-plane", "namespace"]);
+    world.remove_object("admin", &object_target());
+    assert_eq!(list(), ["namespace"]);
+}
+
 // Invariant 5. Checklist 214.
 #[test]
 fn kubeconfigs_are_references() {

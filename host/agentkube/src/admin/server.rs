@@ -1,6 +1,6 @@
 //! The daemon's side of the admin socket.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,9 +28,12 @@ pub async fn serve(path: &Path, answers: Arc<dyn Answers>) -> std::io::Result<im
         let message = format!("another daemon answers on {}", path.display());
         return Err(std::io::Error::new(std::io::ErrorKind::AddrInUse, message));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            let message = format!("{} exists and is no socket", path.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, message));
+        }
+        std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -99,6 +102,15 @@ mod tests {
         assert_eq!(ask(&path, &Question::Jobs).await.unwrap_err().code, "NO");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(serve(&path, Arc::new(Echo)).await.is_err(), "a second daemon must not take the socket over");
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_the_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious.txt");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(serve(&path, Arc::new(Echo)).await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[tokio::test]

@@ -33,8 +33,21 @@ fn printed(value: &serde_json::Value, output: Output) -> bool {
     output.output == Form::Json
 }
 
+/// Widest cell: what customers name must not break what operators see.
+const WIDEST: usize = 60;
+
+/// A cell without control characters, such as a terminal would obey, and of bounded width.
+fn cell(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if plain.chars().count() <= WIDEST {
+        return plain;
+    }
+    plain.chars().take(WIDEST - 1).chain(['…']).collect()
+}
+
 /// A table with aligned columns.
 fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
     let widths: Vec<usize> = heads
         .iter()
         .enumerate()
@@ -48,7 +61,7 @@ fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
         padded.join("  ").trim_end().to_owned()
     };
     let mut text = line(&mut heads.iter().copied());
-    for row in rows {
+    for row in &rows {
         text.push('\n');
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
@@ -63,5 +76,15 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["kabc".to_owned(), "Ready".to_owned()], vec!["k".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["NAME", "PHASE"], &rows), "NAME  PHASE\nkabc  Ready\nk     x");
+    }
+
+    #[test]
+    fn what_customers_name_cannot_command_the_terminal() {
+        let shown = table(&["NAME"], &[vec![format!("k\u{1b}[31m\n{}", "x".repeat(300))]]);
+        assert!(
+            !shown.contains('\u{1b}')
+                && shown.lines().count() == 2
+                && shown.lines().all(|line| line.chars().count() <= 60)
+        );
     }
 }

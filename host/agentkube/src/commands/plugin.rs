@@ -26,7 +26,9 @@ pub fn inspect(file: &Path, output: Output) -> miette::Result<()> {
     }
     println!("asks for");
     for sentence in &inspection.asks_for {
-        println!("  - {sentence}");
+        // What belongs to the sentence before is indented by itself.
+        let mark = if sentence.starts_with(' ') { ' ' } else { '-' };
+        println!("  {mark} {sentence}");
     }
     if !inspection.manifest.flags.is_empty() {
         println!("can       {}", inspection.manifest.flags.join(", "));

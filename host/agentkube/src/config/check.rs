@@ -11,8 +11,11 @@ impl Config {
     pub(super) fn check(&self, source: &Source) -> Result<(), Problem> {
         self.check_names(source)?;
         self.check_inline_secrets(source)?;
+        self.check_secrets(source)?;
         self.check_defaults(source)?;
-        self.check_grants(source)
+        self.check_grants(source)?;
+        self.check_addons(source)?;
+        self.check_tenants(source)
     }
 
     fn check_names(&self, source: &Source) -> Result<(), Problem> {
@@ -78,6 +81,26 @@ impl Config {
         }
     }
 
+    /// A secret that is not there now would only show when the first request needs it.
+    fn check_secrets(&self, source: &Source) -> Result<(), Problem> {
+        for (name, connection) in &self.connections {
+            let secret = match &connection.auth {
+                Auth::None => continue,
+                Auth::Bearer { secret } | Auth::Basic { secret, .. } | Auth::Header { secret, .. } => secret,
+            };
+            if let Err(why) = present(secret) {
+                let message = format!("connection `{name}`: {why}");
+                return Err(source.problem("CONNECTION", &["connections", name], message));
+            }
+        }
+        for (name, secret) in &self.secrets {
+            if let Err(why) = present(secret) {
+                return Err(source.problem("SECRET", &["secrets", name], format!("secret `{name}`: {why}")));
+            }
+        }
+        Ok(())
+    }
+
     fn check_defaults(&self, source: &Source) -> Result<(), Problem> {
         let wanted = [
             ("control-plane", &self.defaults.control_plane, Role::ControlPlane),
@@ -125,6 +148,21 @@ impl Config {
                     );
                     return Err(with_suggestion(problem, connection, &known));
                 }
+                let patterns = [
+                    ("from", &grant.from, self.plugins.keys().collect::<Vec<_>>()),
+                    ("to", &grant.to, self.connections.keys().collect()),
+                ];
+                for (key, words, names) in patterns {
+                    if let Some(word) = words.iter().find(|word| !word.contains('*') && !names.contains(word)) {
+                        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+                        let message = format!("`{key}` names `{word}`, which is not configured");
+                        return Err(with_suggestion(
+                            source.problem("CONFIG_UNKNOWN_NAME", &keys, message),
+                            word,
+                            &names,
+                        ));
+                    }
+                }
                 if let Some(range) = grant.range.as_ref().filter(|range| !self.ranges.contains_key(*range)) {
                     let message = format!("no range is named `{range}`");
                     let problem = source.problem("CONFIG_UNKNOWN_RANGE", &keys, message);
@@ -134,6 +172,72 @@ impl Config {
         }
         Ok(())
     }
+}
+
+impl Config {
+    fn check_addons(&self, source: &Source) -> Result<(), Problem> {
+        for (name, addon) in &self.addons {
+            if !(addon.path.is_dir() || addon.path.is_file()) {
+                let message = format!("{} is neither a directory nor a file", addon.path.display());
+                return Err(source.problem("CONFIG_ADDON_PATH", &["addons", name, "path"], message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What would otherwise show only once a control plane stands.
+    fn check_tenants(&self, source: &Source) -> Result<(), Problem> {
+        for (name, plugin) in self.plugins.iter().filter(|(_, plugin)| plugin.role == Role::ControlPlane) {
+            if !plugin.grants.iter().any(|grant| !grant.tenant_addresses.is_empty()) {
+                let message = format!(
+                    "nothing says where the API servers of `{name}`'s clusters may lie, so none could be opened"
+                );
+                let help = format!("add:\n[[plugins.{name}.grants]]\ntenant-addresses = [\"10.0.0.0/8\"]");
+                return Err(source.problem("CONFIG_NO_TENANT_ADDRESSES", &["plugins", name], message).help(help));
+            }
+        }
+        let passes = |grants: &[agentkube_sandbox::Grant]| grants.iter().any(|grant| grant.pass.is_some());
+        for (name, plugin) in self.plugins.iter().filter(|(_, plugin)| plugin.role == Role::JobSource) {
+            if self.engine.delivers_kubeconfig() && !passes(&plugin.grants) {
+                let message = format!("owners get their kubeconfig by `{name}`, and no grant lets it pass one on");
+                let planes = self.plugins.iter().filter(|(_, plugin)| plugin.role == Role::ControlPlane);
+                let planes: Vec<String> = planes.map(|(name, _)| format!("\"{name}\"")).collect();
+                let to = plugin
+                    .grants
+                    .iter()
+                    .find_map(|grant| grant.connection.clone())
+                    .unwrap_or_else(|| "NAME".to_owned());
+                let help = format!(
+                    "add:\n[[plugins.{name}.grants]]\npass = \"kube-secret\"\nfrom = [{}]\nto = [\"{to}\"]\nor, to hand \
+                     kubeconfigs over by the command line alone:\n[engine]\nkubeconfig-delivery = \"none\"",
+                    planes.join(", ")
+                );
+                return Err(source.problem("CONFIG_KUBECONFIG_GRANT", &["plugins", name], message).help(help));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a secret can be read and is a header's value.
+fn present(secret: &SecretSource) -> Result<(), String> {
+    let (whence, value) = match secret {
+        SecretSource::File(path) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            (path.display().to_string(), text)
+        }
+        SecretSource::Env(name) => {
+            let value = std::env::var(name).map_err(|_| format!("environment variable {name} is not set"))?;
+            (format!("environment variable {name}"), value)
+        }
+        SecretSource::Value(value) => ("the value in the configuration".to_owned(), value.clone()),
+    };
+    let value = value.trim();
+    if value.is_empty() || value.chars().any(char::is_control) {
+        return Err(format!("{whence} holds no secret of one line"));
+    }
+    Ok(())
 }
 
 fn with_suggestion(problem: Problem, word: &str, known: &[&str]) -> Problem {

@@ -40,8 +40,11 @@ impl Problem {
             }
             None => self.0.message = format!("{name}: {}", self.0.message),
         }
-        self.0.file = Some(NamedSource::new(name, text.to_owned()));
-        self.0.span = span;
+        // What is printed ends up in logs: lines of a file that may hold secrets are not shown.
+        if !text.contains("value") {
+            self.0.file = Some(NamedSource::new(name, text.to_owned()));
+            self.0.span = span;
+        }
         self
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use agentkube_engine::{KubeconfigDelivery, OnFailure, Settings};
 use serde::Deserialize;
 
+/// Most that any of the limits can be.
+const MOST: usize = 1_000_000;
+
 /// `[engine]`: how jobs are carried out. Times are milliseconds; what is left out keeps its default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -74,12 +77,10 @@ impl EngineTuning {
                 OnFailureWord::Keep => OnFailure::Keep,
             };
         }
-        if let Some(word) = self.kubeconfig_delivery {
-            settings.kubeconfig_delivery = match word {
-                DeliveryWord::Property => KubeconfigDelivery::Property,
-                DeliveryWord::None => KubeconfigDelivery::None,
-            };
-        }
+        settings.kubeconfig_delivery = match self.kubeconfig_delivery {
+            None | Some(DeliveryWord::Property) => KubeconfigDelivery::Property,
+            Some(DeliveryWord::None) => KubeconfigDelivery::None,
+        };
         let times = &mut settings.times;
         let fields = [
             (&mut times.poll, self.poll_ms),
@@ -108,10 +109,15 @@ impl EngineTuning {
         ];
         for (field, value) in fields {
             if let Some(value) = value {
-                *field = value.max(1);
+                *field = value.clamp(1, MOST);
             }
         }
         settings
+    }
+
+    /// Whether owners get the kubeconfig by a property of the service.
+    pub fn delivers_kubeconfig(&self) -> bool {
+        !matches!(self.kubeconfig_delivery, Some(DeliveryWord::None))
     }
 
     /// Time from heartbeat to heartbeat; 10 s.
@@ -140,10 +146,10 @@ impl SandboxTuning {
         let mut settings =
             agentkube_sandbox::Settings { cache: Some(cache), pooling: self.pooling, ..Default::default() };
         if let Some(mib) = self.memory_mib {
-            settings.limits.memory = mib.max(1) << 20;
+            settings.limits.memory = mib.clamp(1, 4096) << 20;
         }
         if let Some(calls) = self.concurrent {
-            settings.limits.concurrent = calls.max(1);
+            settings.limits.concurrent = calls.clamp(1, MOST);
         }
         if let Some(ms) = self.call_timeout_ms {
             settings.call_timeout = Duration::from_millis(ms.max(1));

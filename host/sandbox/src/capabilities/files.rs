@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(read(&context, "d", "long").await.unwrap_err().code, "NOT_READABLE");
         let fault = read(&context, "e", "a").await.unwrap_err();
         assert_eq!((fault.code.as_str(), fault.class), ("FILES_NOT_GRANTED", Class::Denied));
-        assert!(fault.message.contains("[[plugins.t.grants]] files = \"e\", path ="), "{}", fault.message);
+        assert!(fault.message.contains("[[plugins.t.grants]]\nfiles = \"e\"\npath ="), "{}", fault.message);
     }
 
     #[tokio::test]

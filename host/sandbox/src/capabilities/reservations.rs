@@ -52,7 +52,7 @@ mod tests {
             [take(&context, "others", 1).await.unwrap_err(), reject(&context, "others", 1, "7").await.unwrap_err()];
         for fault in denied {
             assert_eq!((fault.code.as_str(), fault.class), ("RANGE_NOT_GRANTED", Class::Denied));
-            assert!(fault.message.contains("[[plugins.t.grants]] range = \"others\""), "{}", fault.message);
+            assert!(fault.message.contains("[[plugins.t.grants]]\nrange = \"others\""), "{}", fault.message);
         }
         assert_eq!(stores.burnt.lock().unwrap().len(), 1, "what is not granted is not burnt");
     }

@@ -44,7 +44,7 @@ mod tests {
 
         let fault = lookup(&context, "other").await.unwrap_err();
         assert_eq!((fault.code.as_str(), fault.class), ("SECRET_NOT_GRANTED", Class::Denied));
-        assert!(fault.message.contains("[[plugins.t.grants]] secret = \"other\""), "{}", fault.message);
+        assert!(fault.message.contains("[[plugins.t.grants]]\nsecret = \"other\""), "{}", fault.message);
         let fault = lookup(&context, "none").await.unwrap_err();
         assert_eq!((fault.code.as_str(), fault.class), ("NO_SUCH_SECRET", Class::NotFound));
         assert_eq!(stores.references.lock().unwrap().len(), 1);

@@ -74,7 +74,7 @@ fn text<'e>(event: &'e Value, field: &str) -> &'e str {
 }
 
 fn entry(event: &Value) -> Option<Entry> {
-    let took = event.get("duration").and_then(Value::as_u64).map(Duration::from_millis);
+    let took = event.get("duration_ms").and_then(Value::as_u64).map(Duration::from_millis);
     let (step, message) = (text(event, "step"), clipped(text(event, "message")));
     let (subject, done) = describe(step, text(event, "cluster"));
     let (subject, text) = match text(event, "kind") {
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_step_that_ended_is_told_in_plain_words() {
         let event = json!({ "level": "INFO", "message": "", "service": "core/7", "cluster": "kabc", "intent": 1,
-                            "step": "machine/kabc-workers-01/node", "kind": "Succeeded", "duration": 1_500 });
+                            "step": "machine/kabc-workers-01/node", "kind": "Succeeded", "duration_ms": 1_500 });
         let told = entry(&event).unwrap();
         assert_eq!((told.subject.as_str(), told.text.as_str()), ("machine workers-01", "joined; its node is Ready"));
         assert_eq!(told.took, Some(Duration::from_millis(1_500)));

@@ -90,15 +90,12 @@ impl AdminAccess {
         now: Millis,
         random: &mut Random,
     ) -> Result<Self, Error> {
-        let every = ["get", "list", "watch", "create", "update", "patch", "delete"];
-        let read = ["get", "list", "watch"];
+        let every = ["get", "list", "watch", "create", "patch", "delete"];
         let rules = json!([
-            { "apiGroups": [""], "resources": ["namespaces"], "verbs": every },
+            { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch", "create", "delete"] },
             { "apiGroups": ["kamaji.clastix.io"], "resources": ["tenantcontrolplanes"], "verbs": every },
-            { "apiGroups": ["kamaji.clastix.io"], "resources": ["datastores"], "verbs": read },
-            { "apiGroups": [""], "resources": ["secrets", "services", "pods", "events"], "verbs": read },
-            { "apiGroups": ["apps"], "resources": ["deployments"], "verbs": read },
-            { "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": read },
+            { "apiGroups": ["kamaji.clastix.io"], "resources": ["datastores"], "verbs": ["get"] },
+            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] },
         ]);
         let administrator = cluster.administrator(now)?;
         let agent = cluster.service_account("agentkube", rules, now, random);

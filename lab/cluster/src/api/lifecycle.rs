@@ -100,15 +100,19 @@ impl ApiServer {
 
     /// Deletes the content of namespaces under deletion, and the namespaces once they are empty.
     pub(super) fn drain_namespaces(&mut self, now: Millis) {
-        let due: Vec<String> =
-            self.draining.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
-        if due.is_empty() || self.drained_at == self.store.revision() {
-            return;
-        }
+        let due: Vec<String> = self.drains().filter(|(_, at)| *at <= now).map(|(name, _)| name.to_owned()).collect();
         for name in due {
             self.drain_namespace(&name, now);
+            self.drained_at.insert(name, self.store.revision());
         }
-        self.drained_at = self.store.revision();
+        self.drained_at.retain(|name, _| self.draining.contains_key(name));
+    }
+
+    /// Namespaces to be drained, and when; one in which nothing changed since it was last tried is left alone.
+    pub(super) fn drains(&self) -> impl Iterator<Item = (&str, Millis)> {
+        let revision = self.store.revision();
+        let waiting = move |name: &String| self.drained_at.get(name) != Some(&revision);
+        self.draining.iter().filter(move |(name, _)| waiting(name)).map(|(name, at)| (name.as_str(), *at))
     }
 
     fn drain_namespace(&mut self, name: &str, now: Millis) {

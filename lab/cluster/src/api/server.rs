@@ -81,8 +81,8 @@ pub struct ApiServer {
     pub(super) collected: u64,
     /// Namespaces under deletion and when their content goes.
     pub(super) draining: BTreeMap<String, Millis>,
-    /// Namespaces whose remaining content was seen at this revision: nothing to do before the next change.
-    pub(super) drained_at: u64,
+    /// Revision at which the remaining content of each was last seen: nothing to do before the next change.
+    pub(super) drained_at: BTreeMap<String, u64>,
     /// Revision up to which namespaces have their service account.
     pub(super) equipped: u64,
     /// uids of objects that are gone and whose dependents are to go.
@@ -104,7 +104,7 @@ impl ApiServer {
             faults: Vec::new(),
             collected: 0,
             draining: BTreeMap::new(),
-            drained_at: 0,
+            drained_at: BTreeMap::new(),
             equipped: 0,
             orphaned: BTreeSet::new(),
             settings,
@@ -178,7 +178,7 @@ impl Server for ApiServer {
     }
 
     fn next_timer(&self) -> Option<Millis> {
-        let drains = self.draining.values().copied().filter(|_| self.drained_at != self.store.revision()).min();
+        let drains = self.drains().map(|(_, at)| at).min();
         [drains, self.next_watch_timer()].into_iter().flatten().min()
     }
 

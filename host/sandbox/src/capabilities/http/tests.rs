@@ -53,7 +53,7 @@ async fn a_reference_goes_only_where_it_was_granted_to() {
     let fault = refused.err().unwrap();
     assert_eq!(fault.class, Class::Denied);
     assert!(
-        fault.message.contains("[[plugins.t.grants]] pass = \"http\", from = [\"t\"], to = [\"lab\"]"),
+        fault.message.contains("[[plugins.t.grants]]\npass = \"http\"\nfrom = [\"t\"]\nto = [\"lab\"]"),
         "{}",
         fault.message
     );
