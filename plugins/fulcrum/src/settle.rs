@@ -106,10 +106,27 @@ fn without_nul(value: Value) -> Value {
 }
 
 async fn complete(core: &Core, config: &Config, job: &api::Job, completion: &Completion) -> Result<Response> {
+    let instance = format!("{}-{}", config.instance_prefix, job.service_id);
+    let answer = complete_as(Some(&instance), core, config, job, completion).await?;
+    // Ids are unique over all agents. One that another service holds must not hold up the job, and with it the whole group.
+    if answer.status == 500 && words(&answer).contains("23505") {
+        log::warn("another service holds our instance id; the job is completed without one", &[("id", &instance)]);
+        return complete_as(None, core, config, job, completion).await;
+    }
+    Ok(answer)
+}
+
+async fn complete_as(
+    instance: Option<&str>,
+    core: &Core,
+    config: &Config,
+    job: &api::Job,
+    completion: &Completion,
+) -> Result<Response> {
     let service = job.service.as_ref();
-    let instance = json!(format!("{}-{}", config.instance_prefix, job.service_id));
     let data = without_nul(report::instance_data(completion, jobs::spec(config, job)));
-    let head = format!("{{\"agentInstanceId\":{instance},\"agentInstanceData\":{data}");
+    let id = instance.map(|id| format!("\"agentInstanceId\":{},", json!(id))).unwrap_or_default();
+    let head = format!("{{{id}\"agentInstanceData\":{data}");
     let (properties, kubeconfig) = match service {
         // What is written while an update is completed is lost: Core puts the job's parameters in its place.
         Some(service) if job.action != "update" && job.action != "delete" => {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ask, printed, table};
+use super::{ask, printed, say, table};
 use crate::admin::Question;
 use crate::cli::{Ask, ConfigFile};
 
@@ -12,7 +12,7 @@ pub async fn status(command: &Ask) -> miette::Result<()> {
     if printed(&answer, command.output) {
         return Ok(());
     }
-    println!("AgentKube {}, installation {}", text(&answer, "/version"), text(&answer, "/installation"));
+    say(format_args!("AgentKube {}, installation {}", text(&answer, "/version"), text(&answer, "/installation")));
     let sources = answer.pointer("/health/sources").and_then(Value::as_object);
     for (name, source) in sources.into_iter().flatten() {
         let state = match (source.get("disabled"), source.get("trouble").and_then(Value::as_str)) {
@@ -20,14 +20,14 @@ pub async fn status(command: &Ask) -> miette::Result<()> {
             (_, Some(trouble)) => trouble.to_owned(),
             _ => "reached".to_owned(),
         };
-        println!("job source {name}: {state}");
+        say(format_args!("job source {name}: {state}"));
     }
     let plugins = rows(&answer, "/plugins", &["/name", "/role", "/plugin", "/version"]);
-    println!("\n{}", table(&["NAME", "ROLE", "PLUGIN", "VERSION"], &plugins));
+    say(format_args!("\n{}", table(&["NAME", "ROLE", "PLUGIN", "VERSION"], &plugins)));
     let intents = answer.pointer("/counts/intents").and_then(Value::as_array);
     let counts: Vec<Vec<String>> = intents.into_iter().flatten().map(|row| cells(row, &["/0", "/1", "/2"])).collect();
     if !counts.is_empty() {
-        println!("\n{}", table(&["ACTION", "STATE", "JOBS"], &counts));
+        say(format_args!("\n{}", table(&["ACTION", "STATE", "JOBS"], &counts)));
     }
     Ok(())
 }
@@ -39,13 +39,13 @@ pub async fn jobs(command: &Ask) -> miette::Result<()> {
         return Ok(());
     }
     let jobs = rows(&answer, "/jobs", &["/job", "/action", "/display_name", "/state", "/fault/code"]);
-    println!("{}", table(&["JOB", "ACTION", "SERVICE", "STATE", "FAULT"], &jobs));
+    say(table(&["JOB", "ACTION", "SERVICE", "STATE", "FAULT"], &jobs));
     let steps = answer.pointer("/steps").and_then(Value::as_object);
     for (intent, steps) in steps.into_iter().flatten() {
         let steps = steps.as_array().into_iter().flatten();
         let steps: Vec<Vec<String>> =
             steps.map(|step| cells(step, &["/step", "/attempt", "/outcome", "/fault"])).collect();
-        println!("\nsteps of intent {intent}\n{}", table(&["STEP", "TRY", "OUTCOME", "FAULT"], &steps));
+        say(format_args!("\nsteps of intent {intent}\n{}", table(&["STEP", "TRY", "OUTCOME", "FAULT"], &steps)));
     }
     Ok(())
 }
@@ -57,14 +57,14 @@ pub async fn clusters(command: &Ask) -> miette::Result<()> {
         return Ok(());
     }
     let clusters = rows(&answer, "/clusters", &["/cluster", "/display_name", "/key/source", "/key/service", "/phase"]);
-    println!("{}", table(&["CLUSTER", "NAME", "SOURCE", "SERVICE", "PHASE"], &clusters));
+    say(table(&["CLUSTER", "NAME", "SOURCE", "SERVICE", "PHASE"], &clusters));
     Ok(())
 }
 
 /// Prints the owner's kubeconfig of a cluster.
 pub async fn kubeconfig(cluster: &str, config: &ConfigFile) -> miette::Result<()> {
     let answer = ask(config, &Question::Kubeconfig { cluster: cluster.to_owned() }).await?;
-    print!("{}", answer.get("kubeconfig").and_then(Value::as_str).unwrap_or_default());
+    say(answer.get("kubeconfig").and_then(Value::as_str).unwrap_or_default().trim_end());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use agentkube_engine::{Journal, Options};
 use agentkube_sandbox::{Metrics, NoMetrics, Permits, Services};
 use miette::IntoDiagnostic;
 
+use super::say;
 use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::daemon::assemble;
@@ -38,8 +39,8 @@ pub async fn check(file: &ConfigFile) -> miette::Result<()> {
     for (name, plugin) in &config.plugins {
         let loaded = assemble::load(&sandbox, name, plugin, &source, services.clone()).await?;
         let manifest = loaded.manifest();
-        println!("plugin {name}: {} {}, {}", manifest.name, manifest.version, manifest.role.as_str());
+        say(format_args!("plugin {name}: {} {}, {}", manifest.name, manifest.version, manifest.role.as_str()));
     }
-    println!("{}: all is well", source.file.display());
+    say(format_args!("{}: all is well", source.file.display()));
     Ok(())
 }

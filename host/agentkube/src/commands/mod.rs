@@ -25,10 +25,18 @@ fn report(refusal: &Refusal) -> miette::Report {
     miette::miette!(code = refusal.code.clone(), "{}", refusal.message)
 }
 
+/// Prints a line. Whoever reads may stop in the middle, as `head` does: then there is nothing left to say.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// Prints an answer as JSON when that was asked for; gives whether it did.
 fn printed(value: &serde_json::Value, output: Output) -> bool {
     if output.output == Form::Json {
-        println!("{value:#}");
+        say(format_args!("{value:#}"));
     }
     output.output == Form::Json
 }

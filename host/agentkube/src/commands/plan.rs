@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use miette::{IntoDiagnostic, WrapErr};
-
-use super::{ask, printed};
+use super::{ask, printed, say};
 use crate::admin::Question;
 use crate::cli::{ConfigFile, Output};
 
@@ -12,8 +10,8 @@ use crate::cli::{ConfigFile, Output};
 pub async fn plan(config: &ConfigFile, subject: &str, output: Output) -> miette::Result<()> {
     let path = Path::new(subject);
     let question = if path.is_file() {
-        let text =
-            std::fs::read_to_string(path).into_diagnostic().wrap_err_with(|| format!("cannot read {subject}"))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| miette::miette!(code = "FILE", "cannot read {subject}: {error}"))?;
         let description: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| miette::miette!(code = "DESCRIPTION", "{subject}: {error}"))?;
         Question::Plan { job: None, description: Some(description) }
@@ -22,7 +20,7 @@ pub async fn plan(config: &ConfigFile, subject: &str, output: Output) -> miette:
     };
     let answer = ask(config, &question).await?;
     if !printed(&answer, output) {
-        print!("{}", answer.get("text").and_then(|text| text.as_str()).unwrap_or_default());
+        say(answer.get("text").and_then(|text| text.as_str()).unwrap_or_default().trim_end());
     }
     Ok(())
 }

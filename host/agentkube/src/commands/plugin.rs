@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use agentkube_sandbox::package;
-use miette::{IntoDiagnostic, WrapErr};
+use miette::IntoDiagnostic;
 
-use super::printed;
+use super::{printed, say};
 use crate::cli::Output;
 
 /// Prints what a plugin is and asks for, without running it.
@@ -15,46 +15,49 @@ pub fn inspect(file: &Path, output: Output) -> miette::Result<()> {
     if printed(&value, output) {
         return Ok(());
     }
-    println!("{} {}  {}", inspection.name, inspection.version, inspection.manifest.description);
-    println!("role      {}", inspection.role);
-    println!("contract  {}", inspection.contract);
-    println!("digest    {}", inspection.digest);
-    println!("size      {} bytes", inspection.size);
-    println!("imports");
+    say(format_args!("{} {}  {}", inspection.name, inspection.version, inspection.manifest.description));
+    say(format_args!("role      {}", inspection.role));
+    say(format_args!("contract  {}", inspection.contract));
+    say(format_args!("digest    {}", inspection.digest));
+    say(format_args!("size      {} bytes", inspection.size));
+    say("imports");
     for import in &inspection.imports {
-        println!("  {import}");
+        say(format_args!("  {import}"));
     }
-    println!("asks for");
+    say("asks for");
     for sentence in &inspection.asks_for {
         // What belongs to the sentence before is indented by itself.
         let mark = if sentence.starts_with(' ') { ' ' } else { '-' };
-        println!("  {mark} {sentence}");
+        say(format_args!("  {mark} {sentence}"));
     }
     if !inspection.manifest.flags.is_empty() {
-        println!("can       {}", inspection.manifest.flags.join(", "));
+        say(format_args!("can       {}", inspection.manifest.flags.join(", ")));
     }
     Ok(())
 }
 
 /// Makes a plugin from a core module or a component, and a manifest.
 pub fn pack(file: &Path, manifest: &Path, output: &Path) -> miette::Result<()> {
-    let text = std::fs::read_to_string(manifest)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot read {}", manifest.display()))?;
+    let text = std::fs::read_to_string(manifest).map_err(|error| unreadable(manifest, &error))?;
     let packed = package::pack(&read(file)?, &text).map_err(|error| refused(file, &error))?;
     // What is installed is what can be loaded: a component that its manifest does not cover is refused here already.
     let inspection = package::inspect(&packed).map_err(|error| refused(file, &error))?;
     let temporary = output.with_extension("partial");
-    std::fs::write(&temporary, &packed)
-        .and_then(|()| std::fs::rename(&temporary, output))
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot write {}", output.display()))?;
-    println!("{}  {}  {} bytes", output.display(), inspection.digest, packed.len());
+    let written = std::fs::write(&temporary, &packed).and_then(|()| std::fs::rename(&temporary, output));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(miette::miette!(code = "FILE", "cannot write {}: {error}", output.display()));
+    }
+    say(format_args!("{}  {}  {} bytes", output.display(), inspection.digest, packed.len()));
     Ok(())
 }
 
 fn read(file: &Path) -> miette::Result<Vec<u8>> {
-    std::fs::read(file).into_diagnostic().wrap_err_with(|| format!("cannot read {}", file.display()))
+    std::fs::read(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> miette::Report {
+    miette::miette!(code = "FILE", "cannot read {}: {error}", file.display())
 }
 
 fn refused(file: &Path, error: &agentkube_sandbox::Error) -> miette::Report {

@@ -171,7 +171,9 @@ pub async fn load(
         return Err(source.problem("PLUGIN_ROLE", &["plugins", name, "role"], message));
     }
     let found = inspection.digest.trim_start_matches("sha256:");
-    if let Some(digest) = plugin.digest.as_ref().filter(|digest| digest.trim_start_matches("sha256:") != found) {
+    if let Some(digest) =
+        plugin.digest.as_ref().filter(|digest| !digest.trim_start_matches("sha256:").eq_ignore_ascii_case(found))
+    {
         let message = format!("{} has the digest sha256:{found}, not {digest}", plugin.file.display());
         return Err(source.problem("PLUGIN_DIGEST", &["plugins", name, "digest"], message).help(
             "if this is the file that you want, look at it with `agentkube plugin inspect` and change the digest",

@@ -19,6 +19,10 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
     let (class, code) = match (answer.status, reason) {
         (422, _) if another => (Class::Conflict, "CONFLICT"),
         (400 | 405 | 406 | 413 | 415 | 422, _) => (Class::Invalid, "INVALID_OBJECT"),
+        // An admission webhook's verdict is about the object, whatever status it chose.
+        (400..500, _) if message.contains("admission webhook") && message.contains("denied the request") => {
+            (Class::Invalid, "ADMISSION_DENIED")
+        }
         (401, _) => (Class::Unauthorized, "UNAUTHORIZED"),
         (403, _) => (Class::Unauthorized, "FORBIDDEN"),
         (404, _) => (Class::NotFound, "NOT_FOUND"),
@@ -41,4 +45,26 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
         answer.headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok());
     fault.retry_after_ms = asked.or(header).map(|seconds: u64| seconds.saturating_mul(1000));
     Err(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> Fault {
+        let body = serde_json::json!({ "kind": "Status", "message": message }).to_string().into_bytes();
+        accepted(Incoming { status, reason: String::new(), headers: Vec::new(), body }).unwrap_err()
+    }
+
+    #[test]
+    fn what_a_webhook_denies_is_no_matter_of_rights() {
+        let webhook =
+            "admission webhook \"v.example.org\" denied the request: version is greater than the supported one";
+        assert_eq!(refused(403, webhook).code, "ADMISSION_DENIED");
+        assert!(!refused(403, webhook).retryable());
+        assert_eq!(refused(403, "configmaps is forbidden: User \"a\" cannot get").class, Class::Unauthorized);
+        // A webhook that is down denies nothing.
+        let down = "failed calling webhook \"v.example.org\": connection refused";
+        assert!(refused(500, down).retryable());
+    }
 }
