@@ -139,15 +139,18 @@ fn progress_is_told_as_it_happens() {
     let cloud = Cloud::with_create(1);
     let life = Life::new(Arc::clone(&cloud));
     let listener = std::cell::RefCell::new(None);
+    let events = std::cell::RefCell::new(Vec::new());
     life.run(&Kill::at(0), |engine| {
-        listener.borrow_mut().get_or_insert_with(|| engine.events());
+        let mut listener = listener.borrow_mut();
+        let listener = listener.get_or_insert_with(|| engine.events());
+        while let Ok(event) = listener.try_recv() {
+            events.borrow_mut().push(event);
+        }
         assert!(!engine.health().stopping && engine.health().journal.is_none());
-        life.settled(engine, "j1")
+        // The source has the result a moment before it is told that it has.
+        life.settled(engine, "j1") && events.borrow().iter().any(|event| event.kind == Kind::Settled)
     });
-    let mut events = Vec::new();
-    while let Ok(event) = listener.borrow_mut().as_mut().unwrap().try_recv() {
-        events.push(event);
-    }
+    let events = events.into_inner();
     let has = |kind: Kind, step: &str| events.iter().any(|event| event.kind == kind && event.step == step);
     assert!(has(Kind::Started, "health") && has(Kind::Succeeded, "health"), "{events:#?}");
     assert!(has(Kind::Completed, "") && has(Kind::Settled, ""), "{events:#?}");

@@ -17,7 +17,10 @@ fn a_job_is_told_in_the_contracts_words() {
     let cluster = job.wanted.unwrap();
     assert_eq!((cluster.version.as_str(), cluster.powered, cluster.control_plane.replicas), ("v1.35.2", true, 2));
     assert_eq!(cluster.network.pod_cidrs, ["10.244.0.0/16"]);
-    assert_eq!(cluster.network.domain, "cluster.local", "Core's own default comes before the agent's");
+    assert_eq!(
+        cluster.network.domain, "site.local",
+        "what the agent's configuration in Core says where the order does not"
+    );
     let shapes: Vec<_> =
         cluster.pools.iter().map(|p| (p.name.as_str(), p.count, p.shape.cores, p.shape.memory_mib)).collect();
     assert_eq!(shapes, [("a", 2, 2, 2048), ("b", 1, 4, 4096)]);

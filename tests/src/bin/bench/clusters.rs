@@ -11,7 +11,7 @@ use crate::row;
 
 const CLUSTERS: usize = 5;
 const MACHINES: usize = 3;
-const SCALE: u64 = 10;
+const SCALE: u64 = 20;
 
 /// What one round took.
 struct Round {
