@@ -21,7 +21,11 @@ fn job_source() -> (Vec<u8>, Value) {
         panic!("AGENTKUBE_PLUGINS is not set: it names the directory of the packed plugins; `cargo xtask test` sets it")
     });
     for entry in std::fs::read_dir(directory).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
+        let bytes = std::fs::read(path).unwrap();
         let Ok(found) = package::inspect(&bytes) else { continue };
         if found.role == "job-source" {
             let names = found.manifest.needs.http.iter().map(|need| need.connection.trim_start_matches('/').to_owned());
