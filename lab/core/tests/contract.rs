@@ -121,7 +121,8 @@ fn answers() -> Vec<(&'static str, &'static str, Value)> {
 #[test]
 fn answers_have_the_published_shapes() {
     let Ok(folder) = std::env::var("AGENTKUBE_CONTRACTS") else {
-        println!("contract checks NOT RUN");
+        // A passing test swallows what the print macros say; the handle itself is heard.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"contract checks NOT RUN\n");
         return;
     };
     let schemas = Schemas::read(&folder);

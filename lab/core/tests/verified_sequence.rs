@@ -95,7 +95,8 @@ fn an_agent_can_be_installed() {
 #[test]
 fn the_accepted_service_type_is_accepted() {
     let Ok(contracts) = std::env::var("AGENTKUBE_CONTRACTS") else {
-        println!("contract checks NOT RUN");
+        // A passing test swallows what the print macros say; the handle itself is heard.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"contract checks NOT RUN\n");
         return;
     };
     let text = std::fs::read(format!("{contracts}/fulcrum/service-type-accepted-by-core.json")).unwrap();

@@ -19,7 +19,8 @@ const KNOWN: &[(Release, &str, &str)] = &[
 #[test]
 fn served_endpoints_are_those_of_the_schema() {
     let Ok(folder) = std::env::var("AGENTKUBE_CONTRACTS") else {
-        println!("contract checks NOT RUN");
+        // A passing test swallows what the print macros say; the handle itself is heard.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"contract checks NOT RUN\n");
         return;
     };
     let mut violations = Vec::new();

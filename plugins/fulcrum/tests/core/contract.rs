@@ -14,7 +14,8 @@ struct Contract(Value);
 impl Contract {
     fn read() -> Option<Self> {
         let Ok(folder) = std::env::var("AGENTKUBE_CONTRACTS") else {
-            println!("contract checks NOT RUN");
+            // A passing test swallows what the print macros say; the handle itself is heard.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"contract checks NOT RUN\n");
             return None;
         };
         let text = std::fs::read_to_string(format!("{folder}/fulcrum/openapi.yaml")).unwrap();
