@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Command::Demo { arguments } => build::everything().and_then(|()| run::demo(&arguments)),
         Command::Test { filter } => test::run(filter.as_deref()),
         Command::BuildPlugins => build::host().and_then(|()| build::plugins()).and_then(|()| build::guests()),
-        Command::Bench => build::everything().and_then(|()| run::bench()),
+        Command::Bench => build::everything().and_then(|()| build::guests()).and_then(|()| run::bench()),
         Command::Tidy => tidy::run(),
     };
     match result {
