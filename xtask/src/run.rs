@@ -56,7 +56,8 @@ pub fn demo(arguments: &[String]) -> Result {
 
 /// The measurements.
 pub fn bench() -> Result {
-    let mut command = cargo();
-    command.args(["run", "--quiet", "--package", "agentkube-tests", "--bin", "bench"]);
+    // Started directly: `cargo run` of one package would build its dependencies anew, with other features.
+    let mut command = Command::new(target().join("debug/bench"));
+    command.current_dir(root());
     run(with_artifacts(&mut command))
 }
