@@ -3,6 +3,7 @@
 //! - [`artifacts`]: where the built things are.
 //! - [`Scene`]: a lab, a customer, and the daemon that can be killed and started again.
 //! - [`Found`]: what really is there, by the lab's own state.
+//! - [`report`]: a line for each fault.
 //! - [`command`]: the command line.
 //!
 //! The tests judge by what the lab knows, never by the daemon's journal.
@@ -11,8 +12,9 @@ pub mod artifacts;
 pub mod command;
 mod found;
 pub mod pages;
+pub mod report;
 mod scene;
 pub mod wait;
 
 pub use found::Found;
-pub use scene::{Plan, Scene, heavy, seed};
+pub use scene::{Plan, Scene, heavy, one_machine, seed, two_pools};

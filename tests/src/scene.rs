@@ -108,9 +108,14 @@ impl Scene {
         self.daemon.as_ref().unwrap().ask(question).unwrap()
     }
 
-    /// Orders a cluster; gives the service's id.
+    /// Orders a cluster with [`two_pools`]; gives the service's id.
     pub async fn order(&self, name: &str) -> String {
-        self.customer.order(&self.registration, name, two_pools()).await.unwrap()
+        self.order_with(name, two_pools()).await
+    }
+
+    /// Orders a cluster with these properties; gives the service's id.
+    pub async fn order_with(&self, name: &str, properties: Value) -> String {
+        self.customer.order(&self.registration, name, properties).await.unwrap()
     }
 
     /// Waits until the newest job of a service is over; it must have completed.
@@ -194,6 +199,14 @@ pub fn two_pools() -> Value {
             "system": { "count": 1, "cores": 2, "memory": "2Gi" },
             "workers": { "count": 2, "cores": 2, "memory": "4Gi", "labels": { "tier": "work" } },
         },
+    })
+}
+
+/// One pool with one small machine: what is enough where the number of machines does not matter.
+pub fn one_machine() -> Value {
+    json!({
+        "kubernetesVersion": "v1.34.1",
+        "nodePools": { "workers": { "count": 1, "cores": 2, "memory": "2Gi" } },
     })
 }
 

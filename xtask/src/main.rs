@@ -3,6 +3,7 @@
 //! It uses nothing that a machine with Rust does not have, says what it runs, and ends with the exit code of what failed.
 
 mod build;
+mod report;
 mod run;
 mod test;
 mod tidy;
@@ -30,7 +31,11 @@ enum Command {
     /// Formatting, lints, every test, tidy.
     Test {
         /// Only the tests whose names hold this text; formatting, lints and tidy are then left out.
+        #[arg(conflicts_with = "report")]
         filter: Option<String>,
+        /// Only what a report is made of, and then the report.
+        #[arg(long, value_name = "WHAT")]
+        report: Option<report::Report>,
     },
     /// Build the plugins into target/plugins and the tests' guests into target/guests.
     BuildPlugins,
@@ -43,7 +48,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { arguments } => build::everything().and_then(|()| run::demo(&arguments)),
-        Command::Test { filter } => test::run(filter.as_deref()),
+        Command::Test { report: Some(report), .. } => report::run(report),
+        Command::Test { filter, report: None } => test::run(filter.as_deref()),
         Command::BuildPlugins => build::host().and_then(|()| build::plugins()).and_then(|()| build::guests()),
         Command::Bench => build::everything().and_then(|()| build::guests()).and_then(|()| run::bench()),
         Command::Tidy => tidy::run(),

@@ -9,9 +9,7 @@ pub fn run(filter: Option<&str>) -> Result {
         tidy::formatting()?;
         tidy::lints()?;
     }
-    build::host()?;
-    build::plugins()?;
-    build::guests()?;
+    artifacts()?;
     if std::env::var_os("AGENTKUBE_CONTRACTS").is_none() {
         println!("contract checks NOT RUN: set AGENTKUBE_CONTRACTS to the folder with the schemas of the real systems");
     }
@@ -26,4 +24,11 @@ pub fn run(filter: Option<&str>) -> Result {
     }
     println!("\nall tests passed");
     Ok(())
+}
+
+/// What the tests start and load.
+pub fn artifacts() -> Result {
+    build::host()?;
+    build::plugins()?;
+    build::guests()
 }
