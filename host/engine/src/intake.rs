@@ -51,6 +51,8 @@ pub(crate) async fn poll(shared: Arc<Shared>, name: String) {
             }
             Err(fault) => {
                 failures = failures.saturating_add(1);
+                // The job of a claim whose answer was lost is pending no more: only asking for unfinished ones finds it.
+                next_unfinished = 0;
                 state.failed(&fault);
                 shared.tell(None, 0, "", Kind::SourceTrouble, None, format!("{name}: {fault}"));
                 // Never faster than when all is well.

@@ -1,6 +1,7 @@
 //! What is promised when something breaks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentkube_contract::{Class, Fault, Outcome, Scope, Settlement};
 
@@ -67,6 +68,17 @@ fn trouble_that_passes_is_waited_for() {
         assert_eq!(cloud.job("j1").state, JobState::Completed, "{call}");
         assert_eq!(cloud.flaws_standing(2), Vec::<String>::new(), "{call}");
     }
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_asked_about_at_once() {
+    let cloud = Cloud::with_create(1);
+    cloud.lose_answer("claim", 1, busy().outcome(Outcome::Unknown));
+    let mut life = Life::new(Arc::clone(&cloud));
+    // The job is pending no more, and the usual look for unfinished ones would come too late.
+    life.settings.times.unfinished = Duration::from_secs(3600);
+    life.until_settled("j1");
+    assert_eq!(cloud.job("j1").state, JobState::Completed);
 }
 
 #[test]
