@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::run::{self, Result, cargo, root, target};
+use crate::run::{self, Profile, Result, cargo, root, target};
 
 /// The target of our own components: no WASI, so that their imports are their capabilities.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -18,35 +18,41 @@ const PLUGINS: [(&str, &str, &str); 4] = [
     ("agentkube-plugin-toy", "sdk/examples/toy-cloud", "toy-cloud"),
 ];
 
-/// Host, lab, plugins.
-pub fn everything() -> Result {
-    host()?;
-    plugins()
+/// Host, lab, plugins, guests: what the tests and the measurements start and load.
+pub fn everything(profile: Profile) -> Result {
+    host(profile)?;
+    plugins(profile)?;
+    guests(profile)
 }
 
 /// The daemon and the lab.
-pub fn host() -> Result {
+pub fn host(profile: Profile) -> Result {
     // The whole workspace, so that dependencies get the features that the tests build them with, and are built once.
-    run::run(cargo().args(["build", "--workspace", "--bins"]))
+    let mut command = cargo();
+    command.args(["build", "--workspace", "--bins"]);
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    run::run(&mut command)
 }
 
 /// The plugins, packed with their manifests.
-pub fn plugins() -> Result {
+pub fn plugins(profile: Profile) -> Result {
     let packages: Vec<&str> = PLUGINS.iter().map(|(package, ..)| *package).collect();
     compile(&packages, WASM)?;
     for (package, folder, name) in PLUGINS {
         let manifest = root().join(folder).join("manifest.json");
-        pack(&module(package, WASM), &manifest, &target().join("plugins").join(format!("{name}.wasm")))?;
+        pack(profile, &module(package, WASM), &manifest, &target().join("plugins").join(format!("{name}.wasm")))?;
     }
     Ok(())
 }
 
 /// What the tests load beside the plugins: one guest in each of the two targets.
-pub fn guests() -> Result {
+pub fn guests(profile: Profile) -> Result {
     let manifest = root().join("tests/guests/spike/manifest.json");
     for (wasm, name) in [(WASM, "spike"), (WASI, "spike-wasip2")] {
         compile(&["guest-spike"], wasm)?;
-        pack(&module("guest-spike", wasm), &manifest, &target().join("guests").join(format!("{name}.wasm")))?;
+        pack(profile, &module("guest-spike", wasm), &manifest, &target().join("guests").join(format!("{name}.wasm")))?;
     }
     Ok(())
 }
@@ -68,10 +74,10 @@ fn module(package: &str, wasm: &str) -> PathBuf {
     target().join(wasm).join("plugin").join(format!("{}.wasm", package.replace('-', "_")))
 }
 
-fn pack(module: &Path, manifest: &Path, output: &Path) -> Result {
+fn pack(profile: Profile, module: &Path, manifest: &Path, output: &Path) -> Result {
     let folder = output.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let mut command = Command::new(target().join("debug/agentkube"));
+    let mut command = Command::new(profile.folder().join("agentkube"));
     command.args(["plugin", "pack"]).arg(module).arg("--manifest").arg(manifest).arg("--output").arg(output);
     run::run(&mut command)
 }

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use run::Profile;
+
 /// Builds, tests and shows AgentKube.
 #[derive(Parser)]
 #[command(name = "cargo xtask", disable_help_subcommand = true)]
@@ -39,7 +41,7 @@ enum Command {
     },
     /// Build the plugins into target/plugins and the tests' guests into target/guests.
     BuildPlugins,
-    /// Print the table of measurements.
+    /// Build everything to be fast and print the table of measurements.
     Bench,
     /// Formatting, lints, dead links, product names in the host.
     Tidy,
@@ -47,11 +49,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Demo { arguments } => build::everything().and_then(|()| run::demo(&arguments)),
+        Command::Demo { arguments } => build::host(Profile::Debug)
+            .and_then(|()| build::plugins(Profile::Debug))
+            .and_then(|()| run::demo(&arguments)),
         Command::Test { report: Some(report), .. } => report::run(report),
         Command::Test { filter, report: None } => test::run(filter.as_deref()),
-        Command::BuildPlugins => build::host().and_then(|()| build::plugins()).and_then(|()| build::guests()),
-        Command::Bench => build::everything().and_then(|()| build::guests()).and_then(|()| run::bench()),
+        Command::BuildPlugins => build::everything(Profile::Debug),
+        Command::Bench => build::everything(Profile::Release).and_then(|()| run::bench()),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -5,8 +5,8 @@ use std::fs;
 
 use clap::ValueEnum;
 
-use crate::run::{self, Result, cargo, root, target, with_artifacts};
-use crate::test;
+use crate::build;
+use crate::run::{self, Profile, Result, cargo, root, target, with_artifacts};
 
 /// What is reported.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -17,7 +17,7 @@ pub enum Report {
 
 /// Runs the tests of a report and prints it; fails when a line is missing or says that something was unexpected.
 pub fn run(report: Report) -> Result {
-    test::artifacts()?;
+    build::everything(Profile::Debug)?;
     match report {
         Report::Faults => faults(),
     }
@@ -40,7 +40,7 @@ fn faults() -> Result {
     let _ = fs::remove_file(&file);
     let mut command = cargo();
     command.args(["test", "--workspace", "--test", "faults", "--no-fail-fast"]);
-    let tests = run::run(with_artifacts(&mut command).env("AGENTKUBE_REPORT", &folder));
+    let tests = run::run(with_artifacts(&mut command, Profile::Debug).env("AGENTKUBE_REPORT", &folder));
     let text = fs::read_to_string(&file).unwrap_or_default();
     let mut lines: Vec<Line> = text.lines().filter_map(line).collect();
     lines.sort_by(|one, other| (&one.test, &one.fault).cmp(&(&other.test, &other.fault)));

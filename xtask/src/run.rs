@@ -17,6 +17,25 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// How the host, the lab and the tests are built. Plugins and guests have a profile of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// For tests and the demo: built quickly.
+    Debug,
+    /// For measurements: built to be fast.
+    Release,
+}
+
+impl Profile {
+    /// Where cargo puts what it builds so.
+    pub fn folder(self) -> PathBuf {
+        target().join(match self {
+            Profile::Debug => "debug",
+            Profile::Release => "release",
+        })
+    }
+}
+
 /// The cargo that runs us.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -38,26 +57,26 @@ pub fn run(command: &mut Command) -> Result {
 }
 
 /// The variables that tell tests and the lab where the built things are.
-pub fn with_artifacts(command: &mut Command) -> &mut Command {
-    let target = target();
+pub fn with_artifacts(command: &mut Command, profile: Profile) -> &mut Command {
+    let (target, folder) = (target(), profile.folder());
     command
-        .env("AGENTKUBE_BIN", target.join("debug/agentkube"))
-        .env("AGENTKUBE_LAB_BIN", target.join("debug/agentkube-lab"))
+        .env("AGENTKUBE_BIN", folder.join("agentkube"))
+        .env("AGENTKUBE_LAB_BIN", folder.join("agentkube-lab"))
         .env("AGENTKUBE_PLUGINS", target.join("plugins"))
         .env("AGENTKUBE_GUESTS", target.join("guests"))
 }
 
 /// `agentkube-lab demo`.
 pub fn demo(arguments: &[String]) -> Result {
-    let mut command = Command::new(target().join("debug/agentkube-lab"));
+    let mut command = Command::new(Profile::Debug.folder().join("agentkube-lab"));
     command.current_dir(root()).arg("demo").args(arguments);
-    run(with_artifacts(&mut command))
+    run(with_artifacts(&mut command, Profile::Debug))
 }
 
 /// The measurements.
 pub fn bench() -> Result {
     // Started directly: `cargo run` of one package would build its dependencies anew, with other features.
-    let mut command = Command::new(target().join("debug/bench"));
+    let mut command = Command::new(Profile::Release.folder().join("bench"));
     command.current_dir(root());
-    run(with_artifacts(&mut command))
+    run(with_artifacts(&mut command, Profile::Release))
 }

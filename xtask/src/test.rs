@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in one run.
 
-use crate::run::{self, Result, cargo, with_artifacts};
+use crate::run::{self, Profile, Result, cargo, with_artifacts};
 use crate::{build, tidy};
 
 /// Runs it all, or only the tests whose names hold `filter`.
@@ -9,7 +9,7 @@ pub fn run(filter: Option<&str>) -> Result {
         tidy::formatting()?;
         tidy::lints()?;
     }
-    artifacts()?;
+    build::everything(Profile::Debug)?;
     if std::env::var_os("AGENTKUBE_CONTRACTS").is_none() {
         println!("contract checks NOT RUN: set AGENTKUBE_CONTRACTS to the folder with the schemas of the real systems");
     }
@@ -18,17 +18,10 @@ pub fn run(filter: Option<&str>) -> Result {
     if let Some(filter) = filter {
         command.arg(filter);
     }
-    run::run(with_artifacts(&mut command))?;
+    run::run(with_artifacts(&mut command, Profile::Debug))?;
     if filter.is_none() {
         tidy::texts()?;
     }
     println!("\nall tests passed");
     Ok(())
-}
-
-/// What the tests start and load.
-pub fn artifacts() -> Result {
-    build::host()?;
-    build::plugins()?;
-    build::guests()
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agentkube_contract::{Class, Fault, Locator};
-use agentkube_manifest::RequestNeed;
+use agentkube_manifest::path_fits;
 use serde::Deserialize;
 
 use crate::connections::address::Cidr;
@@ -162,9 +162,7 @@ impl Grants {
         let fits = here.any(|grant| {
             grant.kube.is_empty() && grant.requests.is_empty()
                 || grant.requests.iter().any(|request| {
-                    request.methods.iter().any(|m| m == "*" || m == method)
-                        && RequestNeed { method: method.to_owned(), path: request.path.clone(), effect: None }
-                            .matches(method, path)
+                    request.methods.iter().any(|m| m == "*" || m == method) && path_fits(&request.path, path)
                 })
         });
         if fits {

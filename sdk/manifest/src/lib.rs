@@ -104,32 +104,35 @@ impl RequestNeed {
         self.effect.unwrap_or(!matches!(self.method.as_str(), "GET" | "HEAD"))
     }
 
-    /// Whether a request is of this family. The path is compared segment by segment, still percent-encoded, so that an encoded
-    /// slash never becomes a separator; dot segments match nothing.
+    /// Whether a request is of this family; see [`path_fits`].
     pub fn matches(&self, method: &str, path: &str) -> bool {
-        if self.method != method || path.split('/').any(is_dots) {
-            return false;
-        }
-        let (mut template, mut actual) = (self.path.split('/'), path.split('/'));
-        loop {
-            match (template.next(), actual.next()) {
-                (None, None) => return true,
-                (Some(t), Some(a)) if t.starts_with('{') && t.ends_with('}') => {
-                    if a.is_empty() {
-                        return false;
-                    }
+        self.method == method && path_fits(&self.path, path)
+    }
+}
+
+/// Whether a path fits a template such as `/nodes/{node}/qemu`. They are compared segment by segment, still percent-encoded, so that an
+/// encoded slash never becomes a separator; dot segments fit nothing.
+pub fn path_fits(template: &str, path: &str) -> bool {
+    let (mut template, mut actual) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), actual.next()) {
+            (None, None) => return true,
+            (_, Some(a)) if is_dots(a) => return false,
+            (Some(t), Some(a)) if t.starts_with('{') && t.ends_with('}') => {
+                if a.is_empty() {
+                    return false;
                 }
-                (Some(t), Some(a)) if t == a => {}
-                _ => return false,
             }
+            (Some(t), Some(a)) if t == a => {}
+            _ => return false,
         }
     }
 }
 
 /// `.`, `..` and their percent-encoded forms.
 fn is_dots(segment: &str) -> bool {
-    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-    plain == "." || plain == ".."
+    const FORMS: [&str; 6] = [".", "..", "%2e", "%2e%2e", ".%2e", "%2e."];
+    FORMS.iter().any(|form| form.eq_ignore_ascii_case(segment))
 }
 
 /// Use of one Kubernetes connection.

@@ -378,5 +378,8 @@ fn find<'e, T: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 
 
 /// The last cause, which says most.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    if find::<std::io::Error>(error).is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof) {
+        return "the server closed the connection".to_owned();
+    }
     std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
 }
