@@ -125,6 +125,18 @@ pub fn envelope(handled: &Handled, format: Format, release: Release) -> Response
     finish(response, handled.as_ref().err().filter(|_| format == Format::Json).map(|failure| failure.message.as_str()))
 }
 
+/// A time as HTTP headers have it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn http_date(at: Millis) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = lab_wire::rfc3339(at);
+    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+    let month: usize = part(5..7).parse().unwrap_or(1);
+    let day = DAYS.get((at / 86_400_000 % 7) as usize).unwrap_or(&"Thu");
+    let month = MONTHS.get(month.saturating_sub(1)).unwrap_or(&"Jan");
+    format!("{day}, {} {month} {} {} GMT", part(8..10), part(0..4), part(11..19))
+}
+
 /// Headers that every answer carries, and the reason phrase.
 pub fn finish(mut response: Response, reason: Option<&str>) -> Response {
     // A reason phrase is one line: only the first of the message fits.
@@ -136,6 +148,11 @@ pub fn finish(mut response: Response, reason: Option<&str>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
 
     #[test]
     fn the_message_reaches_json_bodies_with_8_4_only() {

@@ -74,6 +74,10 @@ pub(crate) enum Effect {
         volid: String,
         node: String,
     },
+    /// Take the word that locks a configuration out of it.
+    Unlock(u32),
+    /// A node is back.
+    NodeUp(String),
     /// Nothing: HA requests end at once.
     Nothing,
     /// Die with a text.
@@ -126,6 +130,11 @@ impl Pve {
                 {
                     task.log.push(format!("disk image '{volid}' does not exist"));
                 }
+                Ok(())
+            }
+            Effect::Unlock(vmid) => self.set_lock(vmid, None),
+            Effect::NodeUp(node) => {
+                self.node_up(&node, at);
                 Ok(())
             }
             Effect::Nothing | Effect::Killed => Ok(()),
@@ -288,7 +297,7 @@ impl Pve {
         Ok(())
     }
 
-    fn start(&mut self, vmid: u32, at: Millis) -> Result<(), String> {
+    pub(crate) fn start(&mut self, vmid: u32, at: Millis) -> Result<(), String> {
         let vm = self.store.vm(vmid).ok_or_else(|| self.missing(vmid))?;
         let seed = cloudinit::image(vm);
         let mut media = Vec::new();

@@ -134,6 +134,11 @@ impl Pve {
         self.finish(index, "interrupted by signal", at);
     }
 
+    /// Kills the worker of a task: it says nothing more and cleans up nothing.
+    pub(crate) fn kill(&mut self, index: usize, at: Millis) {
+        self.finish(index, "unexpected status", at);
+    }
+
     /// How long a request must wait for a lock: `Ok(when it is free)` or `Err(when patience ends)`.
     ///
     /// The answer of a request is known when it is handled, so a request that would get the lock in time acts at once

@@ -48,6 +48,8 @@ pub enum TaskFault {
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
+    /// Another fault happens just before the request that this hits, each time that it does. VM 0 in it is the one in the path.
+    When(On, Box<Fault>),
     /// The effect happens, the connection is closed without an answer.
     DropReply(On),
     /// Nothing happens, the answer is this status and text: 500, 503, 595 …
@@ -87,6 +89,44 @@ pub enum Fault {
     UploadLost(bool),
     /// The HA manager takes over a VM, or lets go of it.
     HighAvailability(u32, bool),
+    /// A backup locks the configuration of a VM for so many milliseconds (before scaling), at once.
+    Backup(u32, u64),
+    /// A VM is protected from removal, or no longer.
+    Protect(u32, bool),
+    /// Somebody writes something into the description of a VM, below what is there, at once.
+    Edit(u32),
+    /// The token has expired or was removed, or is good again.
+    TokenRefused(bool),
+    /// The cluster has lost its quorum and can change nothing, or has it again.
+    NoQuorum(bool),
+    /// A node goes down at once, its workers are killed and its VMs are off; it is back after so many milliseconds (before scaling)
+    /// and starts those that start with it.
+    Reboot(String, u64),
+    /// The clocks of all nodes are so many seconds ahead.
+    ClockAhead(i64),
+}
+
+impl Fault {
+    /// The same fault of this VM, when it is one of VM 0.
+    fn about(mut self, vmid: u32) -> Fault {
+        match &mut self {
+            Fault::Vanish(own)
+            | Fault::ForeignVm(own, _)
+            | Fault::Move(own, _)
+            | Fault::HighAvailability(own, _)
+            | Fault::Backup(own, _)
+            | Fault::Protect(own, _)
+            | Fault::Edit(own)
+            | Fault::AgentSilent(Some(own), _)
+            | Fault::Hold(Lock::Vm(own), _)
+                if *own == 0 =>
+            {
+                *own = vmid;
+            }
+            _ => {}
+        }
+        self
+    }
 }
 
 /// What is switched on.
@@ -105,9 +145,20 @@ pub(crate) struct Faults {
     pub withheld: BTreeSet<String>,
     pub offline: BTreeSet<String>,
     pub upload_lost: bool,
+    pub whens: Vec<(On, Fault)>,
+    pub token_refused: bool,
+    pub no_quorum: bool,
+    pub clock_ahead: i64,
 }
 
 impl Faults {
+    /// What happens just before a request.
+    pub fn due(&mut self, method: &str, path: &str) -> Vec<Fault> {
+        let vmid = path.split('/').skip_while(|part| *part != "qemu").nth(1).and_then(|part| part.parse().ok());
+        let hit = self.whens.iter_mut().filter_map(|(on, fault)| on.hits(method, path).then(|| fault.clone()));
+        hit.map(|fault| fault.about(vmid.unwrap_or(0))).collect()
+    }
+
     pub fn add_task(&mut self, kind: String, times: u32, fault: TaskFault) {
         self.tasks.entry(kind).or_default().push((times, fault));
     }

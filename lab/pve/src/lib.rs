@@ -40,6 +40,7 @@ mod server;
 mod settings;
 mod store;
 mod tasks;
+mod trouble;
 
 use lab_wire::{MachineEvent, Millis};
 

@@ -3,7 +3,7 @@
 use lab_wire::{Answer, Millis, Random, Request, Response, Server};
 
 use crate::Pve;
-use crate::answer::{Failure, Format, Handled, Reply, envelope, finish};
+use crate::answer::{Failure, Format, Handled, Reply, envelope, finish, http_date};
 use crate::auth::{self, Access};
 use crate::form;
 use crate::inspect::LogEntry;
@@ -20,12 +20,16 @@ impl Server for Pve {
         if self.faults.offline.contains(&receiver) {
             return Answer::Drop;
         }
+        for fault in self.faults.due(method, path) {
+            self.fault(fault);
+        }
+        self.advance(now, random);
         let dropped = self.faults.drops(method, path);
         let slow = self.faults.proxy_timeout(method, path);
         let (who, answer) = self.answer(request, receiver, random);
         // A task that was just started takes its first steps before anything else happens.
         self.advance(now, random);
-        let answer = match answer {
+        let answer = match self.dated(answer) {
             _ if dropped => Answer::Drop,
             _ if slow => {
                 let response = finish(Response::empty(596), Some("Connection timed out"));
@@ -77,13 +81,15 @@ impl Pve {
             _ => return (String::new(), refuse(404, "no such file").into()),
         };
         segments.drain(..2);
-        let who = match auth::authenticate(&self.settings, request, self.now) {
-            Ok(who) => who,
-            Err(reason) => {
-                let at = self.now + self.settings.scaled(self.settings.durations.unauthorized);
-                return (String::new(), Answer::At(at, finish(Response::empty(401), Some(reason))));
-            }
-        };
+        let who = auth::authenticate(&self.settings, request, self.now);
+        let who =
+            match who.and_then(|who| if self.faults.token_refused { Err("Authentication failed!") } else { Ok(who) }) {
+                Ok(who) => who,
+                Err(reason) => {
+                    let at = self.now + self.settings.scaled(self.settings.durations.unauthorized);
+                    return (String::new(), Answer::At(at, finish(Response::empty(401), Some(reason))));
+                }
+            };
         let id = who.id.clone();
         let handled = self.serve(request, &segments, who, receiver, random);
         let response = envelope(&handled, format, self.settings.release);
@@ -124,6 +130,9 @@ impl Pve {
         let mut call = Call { who, receiver, args: params::unchecked(given.clone()), file };
         routes::permitted(self, route, &call)?;
         self.reach(route, &call)?;
+        if self.faults.no_quorum && method != "GET" {
+            return Err(Failure::died("cluster not ready - no quorum?"));
+        }
         if let Some((status, text)) = self.faults.status(method, &request.path) {
             let raw = (595..600).contains(&status);
             return Err(Failure { status, raw, ..Failure::died(text) });
@@ -131,6 +140,18 @@ impl Pve {
         let params: Vec<params::Param> = route.params.iter().flat_map(|group| group.iter().copied()).collect();
         call.args = params::check(&params, given, self.settings.release).map_err(Failure::parameters)?;
         (route.handler)(self, &call, random)
+    }
+
+    /// The answer with the time at which it goes out, by the clock of the nodes.
+    fn dated(&self, answer: Answer) -> Answer {
+        let ahead = self.faults.clock_ahead.saturating_mul(1000);
+        let date =
+            |response: Response, at: Millis| response.header("date", &http_date(at.saturating_add_signed(ahead)));
+        match answer {
+            Answer::Now(response) => Answer::Now(date(response, self.now)),
+            Answer::At(at, response) => Answer::At(at, date(response, at)),
+            other => other,
+        }
     }
 
     /// Forwards to the node that the path names.

@@ -294,11 +294,11 @@ impl Settings {
 
 /// Roles and access list for making machines and nothing else, the same for a user and its privilege-separated token.
 fn least_privileges(release: Release, who: &[&str]) -> (BTreeMap<String, Vec<String>>, Vec<AclEntry>) {
-    let mut workers = vec!["VM.Allocate", "VM.Audit", "VM.Clone", "VM.PowerMgmt", "Pool.Audit"];
+    let mut workers = vec!["VM.Allocate", "VM.Audit", "VM.PowerMgmt", "Pool.Audit"];
     workers.extend(["VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk"]);
-    workers.extend(["VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"]);
+    workers.extend(["VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"]);
     workers.push(release.agent_privilege());
-    let grants: [(&str, &str, Vec<&str>); 6] = [
+    let grants: [(&str, &str, Vec<&str>); 5] = [
         ("/pool/agentkube", "AgentKubeWorkers", workers),
         ("/pool/templates", "AgentKubeTemplates", vec!["VM.Audit", "VM.Clone"]),
         ("/storage/vmdata", "AgentKubeDisks", vec!["Datastore.AllocateSpace", "Datastore.Audit"]),
@@ -308,7 +308,6 @@ fn least_privileges(release: Release, who: &[&str]) -> (BTreeMap<String, Vec<Str
             vec!["Datastore.AllocateTemplate", "Datastore.Allocate", "Datastore.Audit"],
         ),
         ("/sdn/zones/localnetwork/vmbr0", "AgentKubeNetwork", vec!["SDN.Use"]),
-        ("/nodes", "AgentKubeNodes", vec!["Sys.Audit"]),
     ];
     let mut roles = BTreeMap::new();
     let mut acl = Vec::new();

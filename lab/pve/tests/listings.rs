@@ -17,8 +17,11 @@ fn lists_hold_what_the_token_may_see() {
     let mut client = Client::new(Settings::default().with_scale(0.1));
     let nodes = client.ok("GET", "/nodes", &[]);
     assert_eq!(column(&nodes, "node"), ["pve1", "pve2"]);
-    assert_eq!(nodes[0]["maxcpu"], 64);
-    assert_eq!(client.ok("GET", "/nodes/pve2/status", &[])["cpuinfo"]["cpus"], 64);
+    assert_eq!(nodes[0].get("maxcpu"), None, "without Sys.Audit");
+    assert_eq!(client.fails("GET", "/nodes/pve2/status", &[]).1, "Permission check failed (/nodes/pve2, Sys.Audit)");
+    let mut root = Client::new(Settings::default()).root();
+    assert_eq!(root.ok("GET", "/nodes", &[])[0]["maxcpu"], 64);
+    assert_eq!(root.ok("GET", "/nodes/pve2/status", &[])["cpuinfo"]["cpus"], 64);
     assert_eq!(column(&client.ok("GET", "/storage", &[]), "storage"), ["seeds", "vmdata"], "not `local`");
     assert_eq!(column(&client.ok("GET", "/nodes/pve1/storage?content=iso", &[]), "storage"), ["seeds"]);
     let disks = client.ok("GET", "/nodes/pve1/storage/vmdata/status", &[]);

@@ -149,7 +149,14 @@ fn check(pve: &Pve, call: &Call) -> Result<(Change, Millis), Failure> {
                 format!("you can't use '-{key}' and -delete {key}' at the same time"),
             ));
         }
-        demand(pve, call, key, false)?;
+        let drive = vm.config.get(key).and_then(|value| Drive::parse(key, value));
+        if drive.as_ref().is_some_and(Drive::cloudinit) {
+            let path = format!("/vms/{}", vm.vmid);
+            let both = ["VM.Config.Cloudinit", "VM.Config.CDROM"];
+            pve.access().check(&call.who, &path, &both).map_err(Failure::denied)?;
+        } else {
+            demand(pve, call, key, drive.as_ref().is_some_and(Drive::cdrom))?;
+        }
         change.delete.push(key.to_owned());
     }
     let at = pve.await_lock(&Lock::Vm(vm.vmid), pve.settings.durations.vm_lock);
