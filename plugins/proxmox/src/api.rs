@@ -91,8 +91,12 @@ impl Api {
 
 /// Sends a request and opens the envelope of its answer.
 pub(crate) async fn fetch<T: DeserializeOwned>(request: Request) -> Result<T> {
-    let response = request.send().await?;
-    let data = open(&response)?;
+    opened(&request.send().await?)
+}
+
+/// What is in the envelope of an answer.
+pub(crate) fn opened<T: DeserializeOwned>(response: &Response) -> Result<T> {
+    let data = open(response)?;
     serde_json::from_value(data).map_err(|error| {
         let message = format!("{}: the answer is not what was expected: {error}", response.request);
         Fault::internal("UNEXPECTED_ANSWER", message).outcome(Outcome::Applied)
@@ -151,9 +155,16 @@ pub(crate) struct Resource {
     tags: Option<String>,
     #[serde(default)]
     pub pool: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl Resource {
+    /// What it did when the index last heard of it.
+    pub fn current(self) -> Current {
+        Current { status: self.status, lock: None, rest: self.rest }
+    }
+
     /// The id of a VM; `None` for anything else, containers included.
     pub fn vm(&self) -> Option<u32> {
         self.vmid.filter(|_| self.kind == "qemu").and_then(|vmid| u32::try_from(vmid).ok())

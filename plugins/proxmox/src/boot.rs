@@ -23,12 +23,12 @@ impl Proxmox {
         &self,
         call: &Call,
         key: &MachineKey,
-        id: &str,
+        seen: &Instance,
         bootstrap: &Bootstrap,
     ) -> Result<Instance> {
         let item = ledger::intend(MACHINE, &key.name, "").await?;
         let item = self.settle(call, item).await?;
-        let mut machine = self.present(call, key, id).await?;
+        let mut machine = self.present_at(call, key, seen).await?;
         let booted = item.read_note::<Booted>()?.is_some();
         if self.api.current(&machine.node, machine.vmid).await?.running() {
             if booted || self.seed_slot(&machine.config, key).is_some() {
@@ -52,9 +52,9 @@ impl Proxmox {
     }
 
     /// Nothing is left that carried first-boot data.
-    pub(crate) async fn after_join(&self, call: &Call, key: &MachineKey, id: &str) -> Result<()> {
+    pub(crate) async fn after_join(&self, call: &Call, key: &MachineKey, seen: &Instance) -> Result<()> {
         let item = ledger::intend(MACHINE, &key.name, "").await?;
-        if let Some(machine) = self.ours(call, key, id).await? {
+        if let Some(machine) = self.ours_at(call, key, seen).await? {
             if item.read_note::<Booted>()?.is_none() {
                 item.write_note(&Booted {}).await?;
             }

@@ -234,7 +234,7 @@ fn parts(card: &str) -> BTreeSet<String> {
 }
 
 /// A size such as `8G` or `2252M` in bytes.
-fn bytes(size: &str) -> Option<u64> {
+pub(crate) fn bytes(size: &str) -> Option<u64> {
     let (digits, shift) = match size.chars().last()? {
         'K' => (size.strip_suffix('K')?, 10),
         'M' => (size.strip_suffix('M')?, 20),

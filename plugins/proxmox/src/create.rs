@@ -106,7 +106,10 @@ impl Proxmox {
             "cloning",
             &[("machine", &key.name), ("vmid", &vmid), ("template", &place.template), ("node", &place.target)],
         );
-        self.done(call, upid).await
+        match choice.clone {
+            CloneMode::Full => self.copied(call, upid, place.template).await,
+            CloneMode::Linked => self.done(call, upid).await,
+        }
     }
 
     /// The machine that was cloned just now.

@@ -48,7 +48,7 @@ const TABLE: &[Row] = &[
     ("storage '…' is not online", Class::Unavailable, Scope::Placement, "STORAGE_OFFLINE"),
     ("pool '…' does not exist", Class::Invalid, Scope::Provider, "POOL_UNKNOWN"),
     ("bridge '…' does not exist", Class::Invalid, Scope::Placement, "BRIDGE_UNKNOWN"),
-    ("got no worker upid", Class::Unavailable, Scope::Request, "WORKER_NOT_STARTED"),
+    ("got no worker upid", Class::Busy, Scope::Request, "WORKER_NOT_STARTED"),
     ("hostname lookup '", Class::Unavailable, Scope::Placement, "NODE_UNKNOWN"),
     ("no such cluster node", Class::Invalid, Scope::Placement, "NODE_UNKNOWN"),
     ("only root can", Class::Unauthorized, Scope::Pool, "ROOT_ONLY"),
@@ -57,6 +57,43 @@ const TABLE: &[Row] = &[
     ("unexpected status", Class::Unavailable, Scope::Machine, "WORKER_KILLED"),
     ("interrupted by signal", Class::Unavailable, Scope::Machine, "WORKER_KILLED"),
 ];
+
+/// What to do about a fault that does not pass by itself. docs/proxmox.md says more.
+const CURES: &[(&str, &str)] = &[
+    ("TOKEN_REFUSED", "the token is wrong, expired or removed: put a good one where the connection reads it"),
+    ("PERMISSION_MISSING", "give the user and the token a role with it"),
+    ("ROOT_ONLY", "only root@pam may do this: leave it out of the configuration"),
+    ("TEMPLATE_MISSING", "name a template that is there in `template`, or give the token VM.Audit and VM.Clone on it"),
+    ("NOT_A_TEMPLATE", "convert it with `qm template`, or name another"),
+    ("STORAGE_FULL", "free space on it, or name another `storage`"),
+    ("STORAGE_UNKNOWN", "name a storage of this cluster in `storage` and `seed-storage`"),
+    ("STORAGE_OFFLINE", "mount it, or name another"),
+    ("STORAGE_IS_LOCAL", "put a template on each node, or both on shared storage"),
+    ("SEED_STORAGE_UNFIT", "make a directory storage with content type iso and name it in `seed-storage`"),
+    ("UPLOAD_LOST", "nodes cannot copy to each other: give the connection an endpoint for each node"),
+    ("POOL_UNKNOWN", "make the pool, or name another in `pool`"),
+    ("BRIDGE_UNKNOWN", "name a bridge of that node in `card` or in the pool's networks"),
+    ("NODE_UNKNOWN", "name nodes of this cluster in `nodes`"),
+    ("NODE_MEMORY", "the node has no memory left: use other `nodes`, or smaller machines"),
+    ("VM_PROTECTED", "switch off its option `protection`"),
+    ("BASE_IN_USE", "linked clones of it must go first"),
+    ("LINKED_CLONE_UNSUPPORTED", "clone in full, or move the template to a storage that can link"),
+    ("DISK_WOULD_SHRINK", "disks only grow: order a larger one"),
+    ("NO_QUORUM", "bring back enough nodes of the cluster"),
+];
+
+/// What to do about a fault with this code.
+pub(crate) fn cure(code: &str) -> Option<&'static str> {
+    CURES.iter().find(|(known, _)| *known == code).map(|(_, cure)| *cure)
+}
+
+/// A message with its cure.
+fn told(message: String, code: &str) -> String {
+    match cure(code) {
+        Some(cure) => format!("{message}; {cure}"),
+        None => message,
+    }
+}
 
 /// What a text means, if the table knows it.
 fn known(text: &str) -> Option<&'static Row> {
@@ -97,7 +134,7 @@ impl Refusal<'_> {
             return if self.request.starts_with("GET ") { fault } else { fault.outcome(Outcome::Unknown) };
         }
         if let Some((_, class, scope, code)) = known(&text) {
-            return Fault::new(*class, code, message).scope(*scope);
+            return Fault::new(*class, code, told(message, code)).scope(*scope);
         }
         let (class, scope, code) = match self.status {
             401 => (Class::Unauthorized, Scope::Provider, "TOKEN_REFUSED"),
@@ -108,7 +145,7 @@ impl Refusal<'_> {
             503 => (Class::Busy, Scope::Provider, "API_BUSY"),
             _ => (Class::Unavailable, Scope::Request, "API_ERROR"),
         };
-        let fault = Fault::new(class, code, message).scope(scope);
+        let fault = Fault::new(class, code, told(message, code)).scope(scope);
         // A text that nobody knows does not say how far its handler came.
         if code == "API_ERROR" && !self.request.starts_with("GET ") { fault.outcome(Outcome::Unknown) } else { fault }
     }
@@ -121,7 +158,7 @@ pub(crate) fn of_task(kind: &str, exit: &str) -> Fault {
         Some((_, class, scope, "WORKER_KILLED")) => {
             Fault::new(*class, "WORKER_KILLED", message).scope(*scope).outcome(Outcome::Unknown)
         }
-        Some((_, class, scope, code)) => Fault::new(*class, code, message).scope(*scope),
+        Some((_, class, scope, code)) => Fault::new(*class, code, told(message, code)).scope(*scope),
         None => Fault::unavailable("TASK_FAILED", message).scope(Scope::Machine).outcome(Outcome::Unknown),
     }
 }

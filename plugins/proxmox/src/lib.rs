@@ -93,11 +93,11 @@ impl NodeProvider for Proxmox {
     }
 
     async fn boot(&self, call: Call, key: MachineKey, instance: Instance, bootstrap: Bootstrap) -> Result<Instance> {
-        self.first_boot(&call, &key, &instance.id, &bootstrap).await
+        self.first_boot(&call, &key, &instance, &bootstrap).await
     }
 
     async fn finish_bootstrap(&self, call: Call, key: MachineKey, instance: Instance) -> Result<()> {
-        self.after_join(&call, &key, &instance.id).await
+        self.after_join(&call, &key, &instance).await
     }
 
     async fn observe(&self, call: Call, key: MachineKey, instance_id: String) -> Result<Option<Instance>> {

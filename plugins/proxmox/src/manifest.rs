@@ -15,6 +15,7 @@ pub fn manifest() -> Manifest {
     .get("/api2/extjs/access/permissions")
     .get("/api2/extjs/cluster/resources")
     .get("/api2/extjs/cluster/nextid")
+    .get("/api2/extjs/pools")
     .get("/api2/extjs/nodes/{node}/network")
     .get("/api2/extjs/nodes/{node}/storage")
     .get("/api2/extjs/nodes/{node}/tasks")

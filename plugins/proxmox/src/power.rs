@@ -1,4 +1,4 @@
-//! Power: what was asked for, its task, and then the state itself, since a highly available VM is started by its manager later.
+//! Power: what was asked for and its task; of a highly available VM the state itself, since its manager starts and stops it later.
 
 use std::cell::RefCell;
 
@@ -10,6 +10,14 @@ use agentkube_sdk::wait;
 use crate::Proxmox;
 use crate::api::{at, start};
 use crate::find::Machine;
+
+/// What the end of a power task means.
+enum Done {
+    /// The state is what was asked for.
+    ByItself,
+    /// The HA manager knows of it.
+    Requested,
+}
 
 impl Proxmox {
     /// Does it and waits until it is so.
@@ -39,8 +47,9 @@ impl Proxmox {
     /// Starts it.
     pub(crate) async fn start_up(&self, call: &Call, key: &MachineKey, entry: Entry, machine: &Machine) -> Result<()> {
         match self.ask(call, entry, machine, "start", &[]).await {
-            Err(fault) if fault.code == "VM_RUNNING" => {}
-            other => other?,
+            Ok(Done::ByItself) => return Ok(()),
+            Err(fault) if fault.code != "VM_RUNNING" => return Err(fault),
+            _ => {}
         }
         self.reaches(call, key, machine, true).await
     }
@@ -48,8 +57,9 @@ impl Proxmox {
     /// Turns it off at once.
     pub(crate) async fn turn_off(&self, call: &Call, key: &MachineKey, entry: Entry, machine: &Machine) -> Result<()> {
         match self.ask(call, entry, machine, "stop", &[]).await {
-            Err(fault) if fault.code == "VM_STOPPED" => {}
-            other => other?,
+            Ok(Done::ByItself) => return Ok(()),
+            Err(fault) if fault.code != "VM_STOPPED" => return Err(fault),
+            _ => {}
         }
         self.reaches(call, key, machine, false).await
     }
@@ -57,13 +67,21 @@ impl Proxmox {
     async fn shut_down(&self, call: &Call, key: &MachineKey, entry: Entry, machine: &Machine) -> Result<()> {
         let seconds = (self.config.timings.shutdown_ms / 1000).max(1).to_string();
         match self.ask(call, entry, machine, "shutdown", &[("timeout", &seconds), ("forceStop", "1")]).await {
-            Err(fault) if fault.code == "VM_STOPPED" => {}
-            other => other?,
+            Ok(Done::ByItself) => return Ok(()),
+            Err(fault) if fault.code != "VM_STOPPED" => return Err(fault),
+            _ => {}
         }
         self.reaches(call, key, machine, false).await
     }
 
-    async fn ask(&self, call: &Call, entry: Entry, machine: &Machine, what: &str, form: &[(&str, &str)]) -> Result<()> {
+    async fn ask(
+        &self,
+        call: &Call,
+        entry: Entry,
+        machine: &Machine,
+        what: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Done> {
         self.insist(call, || async {
             let path = at!("nodes", machine.node, "qemu", machine.vmid, "status", what);
             let mut request = self.api.change("POST", path, entry);
@@ -71,7 +89,10 @@ impl Proxmox {
                 request = request.form(form.iter().copied());
             }
             let upid = start(request).await?;
-            self.done(call, upid).await
+            // The manager's own request is a task of another kind, `hastart` or `hastop`.
+            let itself = upid.as_ref().is_some_and(|upid| upid.kind.starts_with("qm"));
+            self.done(call, upid).await?;
+            Ok(if itself { Done::ByItself } else { Done::Requested })
         })
         .await
     }

@@ -55,6 +55,20 @@ struct Status {
     exitstatus: Option<String>,
 }
 
+/// A task of the archive.
+#[derive(Deserialize)]
+struct Ended {
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    starttime: u64,
+    #[serde(default)]
+    endtime: u64,
+}
+
+/// How many clones tell how long the next one will take.
+const LAST_CLONES: u32 = 10;
+
 #[derive(Deserialize)]
 struct Listed {
     upid: String,
@@ -83,11 +97,13 @@ impl Proxmox {
         .await
     }
 
-    /// Waits for a task that was started just now; its failure is the fault that its last words mean.
-    async fn finished(&self, call: &Call, upid: &Upid) -> Result<()> {
+    /// Waits for a task that was started just now; its failure is the fault that its last words mean. It is first looked at after so
+    /// many milliseconds, or a little later.
+    async fn finished(&self, call: &Call, upid: &Upid, least: u64) -> Result<()> {
         let began = clock::now();
         // No task is over at once, and none is in its node's list yet.
-        clock::sleep(self.config.timings.first_poll_ms * upid.patience()).await;
+        let pause = (self.config.timings.first_poll_ms * upid.patience()).max(least);
+        clock::sleep(pause.min(call.deadline_ms.saturating_sub(began + wait::MARGIN_MS))).await;
         let exit = self.ended(call, upid, began).await?;
         let well = exit == "OK" || exit.starts_with("WARNINGS: ");
         if well { Ok(()) } else { Err(faults::of_task(&upid.kind, &exit)) }
@@ -96,9 +112,24 @@ impl Proxmox {
     /// Waits for the task that a request started, if its work was not done already.
     pub(crate) async fn done(&self, call: &Call, upid: Option<Upid>) -> Result<()> {
         match upid {
-            Some(upid) => self.finished(call, &upid).await,
+            Some(upid) => self.finished(call, &upid, 0).await,
             None => Ok(()),
         }
+    }
+
+    /// The same for a full clone of a template, which takes from seconds to many minutes: before three quarters of what the quickest
+    /// of the last ones took there is nothing to see.
+    pub(crate) async fn copied(&self, call: &Call, upid: Option<Upid>, template: u32) -> Result<()> {
+        let Some(upid) = upid else { return Ok(()) };
+        let path = at!("nodes", upid.node, "tasks");
+        let request =
+            self.api.get(path).query("typefilter", "qmclone").query("vmid", template).query("limit", LAST_CLONES);
+        let last: Vec<Ended> = fetch(request).await.unwrap_or_default();
+        let took =
+            last.iter().filter(|task| task.status == "OK").map(|task| task.endtime.saturating_sub(task.starttime));
+        // Times are whole seconds.
+        let least = took.min().unwrap_or(0).saturating_sub(1) * 750;
+        self.finished(call, &upid, least).await
     }
 
     /// Ends the doubt that a killed call or a lost answer left: when this returns, nothing that was asked for with this entry still

@@ -86,8 +86,7 @@ impl Proxmox {
             if self.seed_slot(config, key).is_some() {
                 return Ok(Change::default());
             }
-            let free = |slot: &&str| config.text(slot).is_none_or(|drive| drive == EMPTY);
-            let slot = SLOTS.into_iter().find(|slot| free(slot)).ok_or_else(|| {
+            let slot = free_slot(config).ok_or_else(|| {
                 let message = "every ide and sata slot of the template is in use: the seed needs one".to_owned();
                 Fault::invalid("NO_FREE_SLOT", message).scope(Scope::Pool)
             })?;
@@ -143,6 +142,12 @@ impl Proxmox {
         })
         .await
     }
+}
+
+/// A slot for the seed's drive: a cloud-init drive of the template's own does not outlive the clone.
+pub(crate) fn free_slot(config: &VmConfig) -> Option<&'static str> {
+    let free = |slot: &&str| config.text(slot).is_none_or(|drive| drive == EMPTY || drive.contains("cloudinit"));
+    SLOTS.into_iter().find(free)
 }
 
 /// The image for a machine.

@@ -2,6 +2,7 @@
 
 mod kills;
 mod machines;
+mod preflight;
 mod trouble;
 
 use std::cell::{Cell, RefCell};
