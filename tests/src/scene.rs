@@ -27,12 +27,20 @@ pub struct Plan {
     pub more: String,
     /// Seed of the lab's randomness.
     pub seed: u64,
+    /// Proxmox VE, its release among others; it gets the lab's speed.
+    pub proxmox: lab_pve::Settings,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         // Faster, and the leases of the lab's nodes run out while a busy machine lets their kubelets wait.
-        Plan { scale: 10, infrastructure: Infrastructure::Proxmox, more: String::new(), seed: 1 }
+        Plan {
+            scale: 10,
+            infrastructure: Infrastructure::Proxmox,
+            more: String::new(),
+            seed: 1,
+            proxmox: lab_pve::Settings::default(),
+        }
     }
 }
 
@@ -56,7 +64,9 @@ impl Scene {
         let binary = artifacts::daemon();
         let directory = tempfile::Builder::new().prefix("agentkube-test-").tempdir().unwrap();
         let path = directory.path().to_owned();
-        let options = Options { directory: Some(path.clone()), seed: plan.seed, ..Options::scaled(plan.scale) };
+        let proxmox = plan.proxmox.clone().with_scale(1.0 / plan.scale as f64);
+        let options =
+            Options { directory: Some(path.clone()), seed: plan.seed, proxmox, ..Options::scaled(plan.scale) };
         let lab = Lab::start(options).await.unwrap();
         let customer = Customer::new(lab.access()).unwrap();
         let registration = customer.register(&shipped("service-type"), &shipped("agent-type")).await.unwrap();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use agentkube_lab::demo;
 use agentkube_lab::lab::{Lab, Options, Ports};
 use clap::{Parser, Subcommand};
+use lab_pve::Release;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +34,9 @@ enum Command {
         /// Version of kubelet and kubeadm on every image, for user data that install none.
         #[arg(long, value_name = "VERSION")]
         preinstalled: Option<String>,
+        /// Release of Proxmox VE: 8.2, 8.4 or 9.1.
+        #[arg(long, default_value = "9.1", value_name = "RELEASE")]
+        proxmox: Release,
         /// Seed of everything random.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -65,9 +69,11 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     let outcome = match Cli::parse().command {
-        Command::Up { dir, scale, free_ports, preinstalled, seed } => {
+        Command::Up { dir, scale, free_ports, preinstalled, proxmox, seed } => {
             let ports = if free_ports { Ports::default() } else { Ports::usual() };
-            let options = Options { directory: Some(dir), ports, preinstalled, seed, ..Options::scaled(scale) };
+            let proxmox = lab_pve::Settings::new(proxmox).with_scale(1.0 / scale as f64);
+            let options =
+                Options { directory: Some(dir), ports, preinstalled, seed, proxmox, ..Options::scaled(scale) };
             runtime.block_on(up(options))
         }
         Command::Demo { keep, scale, binary, plugins, seed } => {

@@ -1,6 +1,7 @@
 //! What a cluster is made of when it starts, and how fast it is.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use crate::auth::{AclEntry, Token};
 
@@ -37,6 +38,16 @@ impl Release {
     /// Privilege that asking the guest agent takes.
     pub fn agent_privilege(self) -> &'static str {
         if self >= Release::V9_1 { "VM.GuestAgent.Audit" } else { "VM.Monitor" }
+    }
+}
+
+impl FromStr for Release {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Release::V8_2, Release::V8_4, Release::V9_1];
+        let known = || all.map(Release::release).join(", ");
+        all.into_iter().find(|own| own.release() == text).ok_or_else(|| format!("the lab knows {}", known()))
     }
 }
 

@@ -42,7 +42,7 @@ fn lists_hold_what_the_token_may_see() {
 #[test]
 fn the_releases_tell_themselves_apart() {
     for (release, text) in [(Release::V8_2, "8.2"), (Release::V8_4, "8.4"), (Release::V9_1, "9.1")] {
-        let mut client = Client::new(Settings::new(release).with_scale(0.1));
+        let mut client = Client::new(Settings::new(release).with_scale(0.1)).root();
         assert_eq!(client.ok("GET", "/version", &[])["release"], text);
         let points = client.ok("GET", "/nodes/pve1/rrddata?timeframe=day", &[]);
         assert_eq!(points.as_array().unwrap().len(), if release == Release::V9_1 { 1440 } else { 70 });

@@ -2,3 +2,4 @@
 //! what the user saw of each.
 
 mod core;
+mod proxmox;
