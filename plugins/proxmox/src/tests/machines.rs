@@ -82,6 +82,38 @@ fn a_machine_costs_few_requests() {
     assert_eq!(requests.len(), REQUESTS, "{requests:#?}");
 }
 
+/// The same with full clones of a minute: the first of a template, and one after it. Said in docs/proxmox.md, too.
+const FULL: (usize, usize) = (40, 27);
+
+#[test]
+fn a_full_clone_is_looked_at_seldom_once_it_is_known_how_long_it_takes() {
+    let mut cluster = Cluster::default();
+    cluster.durations.full_clone = (60_000, 60_000);
+    let mut usual = config();
+    usual["timings"] = json!({});
+    let (world, (_, plugin)) = scene_of(cluster, usual);
+    let cost = |index| {
+        let (before, began) = (world.requests().len(), world.now());
+        world.run(joined(&world, &plugin, index)).unwrap();
+        (world.requests().len() - before, world.now() - began)
+    };
+    let (first, took) = cost(1);
+    let (second, later) = cost(2);
+    assert!(later <= took + 4_000, "knowing it makes nobody wait: {took} ms, then {later} ms");
+    assert_eq!((first, second), FULL);
+}
+
+#[test]
+fn measuring_a_machine_costs_one_request() {
+    let (world, (_, plugin)) = scene();
+    let id = world.run(joined(&world, &plugin, 1)).unwrap().id;
+    world.pass(20_000);
+    let before = world.requests().len();
+    let samples = world.run(plugin.metrics(world.a_call(), key(1), id)).unwrap();
+    assert_eq!(world.requests().len(), before + 1);
+    assert!(samples.iter().any(|sample| sample.name == "machine.running" && sample.value == 1.0), "{samples:?}");
+}
+
 #[test]
 fn power_ends_in_the_state_that_was_asked_for() {
     let (world, (lab, plugin)) = scene();

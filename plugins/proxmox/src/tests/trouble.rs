@@ -275,6 +275,63 @@ fn a_config_that_somebody_changed_meanwhile_is_read_again() {
 }
 
 #[test]
+fn a_worker_that_did_not_start_is_asked_for_again() {
+    let (world, (lab, plugin)) = scene();
+    let text = || "got no worker upid - start worker failed".to_owned();
+    let refusals = ["/clone", "/resize", "/start"].map(|path| Trouble::Status(On::new("", path, 2), 500, text()));
+    lab.with(|pve| refusals.into_iter().for_each(|refusal| pve.fault(refusal)));
+    assert_eq!(world.run(up(&world, &plugin, 1)).unwrap().lifecycle, Lifecycle::Running);
+    assert_eq!(lab.machines(&world).len(), 1);
+}
+
+#[test]
+fn a_backup_and_an_edit_are_waited_for() {
+    for trouble in [Trouble::Backup(0, 20_000), Trouble::Edit(0), Trouble::Hold(Lock::Vm(0), 20_000)] {
+        let (world, (lab, plugin)) = scene();
+        lab.with(|pve| pve.fault(Trouble::When(On::new("POST", "/config", 1), Box::new(trouble.clone()))));
+        world.run(made(&world, &plugin, 1)).unwrap();
+        assert_eq!(lab.machines(&world)[0].cores(), 4, "{trouble:?}");
+    }
+}
+
+#[test]
+fn a_machine_that_moved_before_its_boot_is_booted_where_it_is() {
+    let (world, (lab, plugin)) = scene();
+    let instance = world.run(made(&world, &plugin, 1)).unwrap();
+    lab.with(|pve| pve.fault(Trouble::Move(instance.id.parse().unwrap(), "pve2".into())));
+    let booted = world.run(plugin.boot(world.a_call(), key(1), instance, bootstrap())).unwrap();
+    assert_eq!(booted.location, "pve2");
+}
+
+#[test]
+fn what_people_must_mend_says_how() {
+    let (world, (lab, plugin)) = scene();
+    for (trouble, code, cure) in [
+        (Trouble::StorageFull("vmdata".into(), true), "STORAGE_FULL", "free space on it"),
+        (Trouble::NoQuorum(true), "NO_QUORUM", "bring back enough nodes"),
+        (Trouble::TokenRefused(true), "TOKEN_REFUSED", "put a good one"),
+        (Trouble::Vanish(9000), "TEMPLATE_MISSING", "is not there"),
+    ] {
+        lab.with(|pve| pve.fault(trouble));
+        let fault = world.run(plugin.create(world.a_call(), key(1), pool(), None, None)).unwrap_err();
+        assert!(fault.code == code && fault.message.contains(cure), "{fault:?}");
+        lab.with(|pve| [Trouble::NoQuorum(false), Trouble::TokenRefused(false)].map(|over| pve.fault(over)));
+    }
+}
+
+#[test]
+fn a_protected_machine_is_deleted_once_it_may_be() {
+    let (world, (lab, plugin)) = scene();
+    let id = world.run(made(&world, &plugin, 1)).unwrap().id;
+    lab.with(|pve| pve.fault(Trouble::Protect(id.parse().unwrap(), true)));
+    let fault = world.run(delete(&world, &plugin, &id)).unwrap_err();
+    assert_eq!((fault.code.as_str(), fault.outcome), ("VM_PROTECTED", Outcome::NotApplied));
+    lab.with(|pve| pve.fault(Trouble::Protect(id.parse().unwrap(), false)));
+    world.run(delete(&world, &plugin, &id)).unwrap();
+    assert!(lab.leftovers(&world).is_empty());
+}
+
+#[test]
 fn an_offline_node_is_passed_over() {
     let mut spread = config();
     spread["nodes"] = json!(["pve1", "pve2"]);
