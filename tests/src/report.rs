@@ -58,7 +58,7 @@ impl Row {
     }
 
     /// Deletes the service if it is still there, and looks for what is left: in the lab, not in the journal. Then the line is written.
-    pub async fn left_nothing(mut self, scene: &Scene, service: &str) {
+    pub async fn left_nothing(self, scene: &Scene, service: &str) {
         if scene.service(service).status != "Deleted" {
             scene.customer.delete(service).await.unwrap();
             scene.completed(service).await;
