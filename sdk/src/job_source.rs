@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::job_source::exports::agentkube::provider::job_source::{
-    Beat, Claimed, Completion, Health, Identity, Job, Node, Service, ServicePage, Settled, Settlement,
+    Beat, Claimed, Completion, Failure, Health, Identity, Job, Mistake, Node, PoolReport, Service, ServicePage,
+    Settled, Settlement, Standing,
 };
 use crate::observed::{Finding, Sample};
 use crate::{Fault, Result};

@@ -1,8 +1,11 @@
 //! What a job source asks for, and what it is told.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Cluster, Condition, Fault, Millis, More, Reference};
+use crate::mistake::within;
+use crate::{Cluster, Condition, Fault, Millis, Mistake, More, Reference};
 
 /// Who we are at the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +56,38 @@ pub struct Job {
     pub priority: i32,
     /// When it was made.
     pub created_ms: Millis,
-    /// What is wanted.
+    /// What is wanted; beside mistakes, as much as could be understood.
     pub wanted: Option<Cluster>,
-    /// Why the description cannot be understood.
+    /// Why the job makes no sense at all.
     pub problem: Option<Fault>,
+    /// What is wrong in the description.
+    #[serde(default)]
+    pub mistakes: Vec<Mistake>,
     /// Whatever else.
     pub more: More,
+}
+
+impl Job {
+    /// Adds what the host found wrong, under the source's names. What the source found wrong at the same place says it already.
+    pub fn found(&mut self, mistakes: impl IntoIterator<Item = Mistake>) {
+        let names = self.names();
+        let mut found: Vec<Mistake> =
+            mistakes.into_iter().map(|mistake| Mistake { path: named(&names, &mistake.path), ..mistake }).collect();
+        found.retain(|mistake| self.mistakes.iter().all(|known| !known.covers(&mistake.path)));
+        self.mistakes.append(&mut found);
+    }
+
+    /// From the host's path of a field to the source's name of it.
+    fn names(&self) -> BTreeMap<String, String> {
+        let text = self.more.iter().find(|(name, _)| name == "names").map(|(_, text)| text.as_str());
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+}
+
+/// The path with its longest known beginning in the source's words.
+fn named(names: &BTreeMap<String, String>, path: &str) -> String {
+    let longest = names.iter().filter_map(|(name, theirs)| Some((name.len(), theirs, within(path, name)?))).max();
+    longest.map_or_else(|| path.to_owned(), |(_, theirs, rest)| format!("{theirs}{rest}"))
 }
 
 /// The answer to a claim.
@@ -83,9 +112,33 @@ pub struct NodeReport {
     pub version: String,
     /// Internal address.
     pub address: String,
+    /// The node provider's own id of the machine.
+    #[serde(default)]
+    pub machine: Option<String>,
 }
 
-/// What the source is told when a job succeeded: the status record.
+/// A pool as the source is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolReport {
+    /// Pool name.
+    pub name: String,
+    /// Configured name of its node provider.
+    pub provider: String,
+    /// How many machines are wanted.
+    pub wanted: u32,
+}
+
+/// A condition, and since when it stands so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// What stands.
+    pub condition: Condition,
+    /// Since when.
+    pub since_ms: Millis,
+}
+
+/// How a cluster is: the status record, told whole with each job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Completion {
@@ -99,11 +152,14 @@ pub struct Completion {
     pub kubeconfig: Option<Reference>,
     /// Version that serves.
     pub version: Option<String>,
-    /// `Provisioned`, `Deleted` …
+    /// `Provisioned`, `Failed`, `Undone`, `Deleted`.
     pub phase: String,
-    /// With their transition times in `message` where known.
-    pub conditions: Vec<Condition>,
-    /// The nodes.
+    /// Those of the control-plane provider, and the host's own.
+    pub conditions: Vec<Standing>,
+    /// The pools.
+    #[serde(default)]
+    pub pools: Vec<PoolReport>,
+    /// The machines, as nodes.
     pub nodes: Vec<NodeReport>,
     /// Number of the intent that was carried out.
     pub observed_generation: u64,
@@ -117,8 +173,32 @@ pub struct Completion {
 pub enum Settlement {
     /// It succeeded.
     Completed(Box<Completion>),
-    /// It failed; the code begins the text.
-    Failed(Fault),
+    /// It failed.
+    Failed(Box<Failure>),
+}
+
+/// Why a job failed, and what stands after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The code begins the text that the source keeps.
+    pub fault: Fault,
+    /// How the cluster is; `None` when nothing was touched.
+    pub status: Option<Completion>,
+}
+
+impl Settlement {
+    /// A failure that touched nothing.
+    pub fn failed(fault: Fault) -> Self {
+        Settlement::Failed(Box::new(Failure { fault, status: None }))
+    }
+
+    /// Why it failed, if it did.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Settlement::Completed(_) => None,
+            Settlement::Failed(failure) => Some(&failure.fault),
+        }
+    }
 }
 
 /// The source's answer to a settlement.
@@ -141,4 +221,34 @@ pub struct ServiceRow {
     pub state: String,
     /// The instance id that we gave.
     pub instance_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_finds_is_said_in_the_sources_words_and_once() {
+        let names = r#"{"pools": "nodePools", "network.podCidrs": "podCidr", "network": "net"}"#;
+        let mut job = Job {
+            id: "j".into(),
+            service: "s".into(),
+            service_name: String::new(),
+            group: String::new(),
+            action: "create".into(),
+            priority: 1,
+            created_ms: 0,
+            wanted: None,
+            problem: None,
+            mistakes: vec![Mistake::new("nodePools.a", "BAD_TYPE", "is a list")],
+            more: vec![("names".into(), names.into())],
+        };
+        job.found([
+            Mistake::new("network.podCidrs[0]", "CIDR", "odd"),
+            Mistake::new("pools.a.count", "POOL_SIZE", "within a mistake of the source"),
+            Mistake::new("poolsx", "X", "no name of ours"),
+        ]);
+        let paths: Vec<&str> = job.mistakes.iter().map(|mistake| mistake.path.as_str()).collect();
+        assert_eq!(paths, ["nodePools.a", "podCidr[0]", "poolsx"]);
+    }
 }

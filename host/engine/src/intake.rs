@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use agentkube_contract::{Claimed, Class, Fault, Job, JobSource, ServiceKey};
+use agentkube_contract::mistake::refuse;
+use agentkube_contract::{Claimed, Class, Cluster, Fault, Job, JobSource, ServiceKey};
 use futures::StreamExt;
 
 use crate::engine::Shared;
@@ -10,6 +11,7 @@ use crate::event::Kind;
 use crate::journal::{Accepted, InboxState};
 use crate::plan::Action;
 use crate::service::unsupported;
+use crate::world::World;
 
 /// Jobs of one source that are claimed side by side.
 const CLAIMS: usize = 8;
@@ -131,6 +133,24 @@ fn full(shared: &Shared, key: &ServiceKey, job: &Job) -> Result<bool, Fault> {
     Ok(running.len() >= shared.settings.limits.services && running.iter().all(|(other, _)| other != key))
 }
 
+/// What a job wants, with the names of the providers; what an earlier job wanted, when it says nothing. Fails with every mistake.
+pub(crate) fn wanted(world: &World, key: &ServiceKey, job: &Job) -> Result<Cluster, Fault> {
+    let wanted = match &job.wanted {
+        Some(wanted) => wanted.clone(),
+        None => {
+            refuse(&job.mistakes)?;
+            world.journal.service_wanted(key)?.ok_or_else(|| {
+                Fault::new(Class::Invalid, "NO_DESCRIPTION", "the job says nothing of the cluster that is wanted")
+            })?
+        }
+    };
+    let providers = world.providers();
+    let mut job = job.clone();
+    job.found(wanted.mistakes().into_iter().chain(providers.mistakes(&wanted)));
+    refuse(&job.mistakes)?;
+    providers.resolve(&wanted)
+}
+
 /// What a claimed job becomes.
 fn decide(shared: &Shared, key: &ServiceKey, job: &Job) -> Result<Accepted, Fault> {
     if let Some(problem) = &job.problem {
@@ -139,16 +159,7 @@ fn decide(shared: &Shared, key: &ServiceKey, job: &Job) -> Result<Accepted, Faul
     let world = &shared.world;
     let action = Action::parse(&job.action);
     let wanted = match action {
-        Action::Create => {
-            let wanted = match &job.wanted {
-                Some(wanted) => wanted.clone(),
-                None => world.journal.service_wanted(key)?.ok_or_else(|| {
-                    Fault::new(Class::Invalid, "NO_DESCRIPTION", "the job says nothing of the cluster that is wanted")
-                })?,
-            };
-            wanted.check()?;
-            Some(world.providers().resolve(&wanted)?)
-        }
+        Action::Create => Some(wanted(world, key, job)?),
         Action::Delete => None,
         _ => return Err(unsupported(&job.action)),
     };

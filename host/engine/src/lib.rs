@@ -23,6 +23,7 @@ pub mod plan;
 mod service;
 mod settings;
 mod show;
+mod status;
 // With a safeguard switched off only the tests that miss it are built.
 #[cfg(test)]
 #[cfg_attr(any(feature = "sabotage-find", feature = "sabotage-intent", feature = "sabotage-undo"), allow(dead_code))]

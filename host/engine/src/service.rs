@@ -12,7 +12,7 @@ use crate::execute::{Run, Verdict};
 use crate::journal::{Intent, IntentState, ServicePhase};
 use crate::plan::{Action, Known, Plan};
 use crate::settings::OnFailure;
-use crate::{Error, Result};
+use crate::{Error, Result, status};
 
 /// Between two tries when the journal itself refuses.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(5);
@@ -61,18 +61,18 @@ async fn carry_out(shared: &Shared, intent: &Intent) -> Result<()> {
         (_, IntentState::Undoing) => {
             remove(shared, intent).await?;
             let fault = intent.fault.clone().unwrap_or_else(|| Fault::internal("UNDONE", "the create failed"));
-            end(shared, intent, Settlement::Failed(fault), ServicePhase::Gone).await
+            fail(shared, intent, fault, ServicePhase::Gone).await
         }
         (Action::Create, _) => create(shared, intent).await,
         (Action::Delete, _) => {
             remove(shared, intent).await?;
-            let completion = deleted(shared, intent)?;
-            end(shared, intent, Settlement::Completed(Box::new(completion)), ServicePhase::Gone).await
+            let told = status::succeeded(shared, intent, deleted(shared, intent)?)?;
+            end(shared, intent, told, ServicePhase::Gone).await
         }
         // The intake refuses them; a journal of a newer version may hold one.
         (action, _) => {
             let fault = unsupported(action.text());
-            end(shared, intent, Settlement::Failed(fault), ServicePhase::Failed).await
+            fail(shared, intent, fault, ServicePhase::Failed).await
         }
     }
 }
@@ -91,7 +91,7 @@ async fn create(shared: &Shared, intent: &Intent) -> Result<()> {
     let known = Known::from_rows(&journal.engine_rows(&intent.key)?)?;
     let Some(wanted) = &intent.wanted else {
         let fault = Fault::invalid("NO_DESCRIPTION", "the job says nothing of the cluster that is wanted");
-        return end(shared, intent, Settlement::Failed(fault), ServicePhase::Failed).await;
+        return fail(shared, intent, fault, ServicePhase::Failed).await;
     };
     let owner = shared.owner(&intent.key, &intent.display_name);
     let plan = Plan::create(&owner, wanted, &known, &shared.world.providers(), &shared.token_id());
@@ -99,7 +99,7 @@ async fn create(shared: &Shared, intent: &Intent) -> Result<()> {
     let fault = match run.run().await? {
         Verdict::Done => match run.result() {
             Ok(completion) => {
-                end(shared, intent, Settlement::Completed(Box::new(completion)), ServicePhase::Ready).await?;
+                end(shared, intent, status::succeeded(shared, intent, completion)?, ServicePhase::Ready).await?;
                 shared.measure_now.notify_one();
                 return Ok(());
             }
@@ -109,7 +109,7 @@ async fn create(shared: &Shared, intent: &Intent) -> Result<()> {
     };
     run.revoke_anyway().await;
     match shared.settings.on_failure {
-        OnFailure::Keep => end(shared, intent, Settlement::Failed(fault), ServicePhase::Failed).await,
+        OnFailure::Keep => fail(shared, intent, fault, ServicePhase::Failed).await,
         OnFailure::Undo => {
             shared.event(Some(intent), "", Kind::Undoing, None, fault.to_string());
             // The next turn of the loop finds the intent in this state and removes what the ledger holds.
@@ -155,16 +155,22 @@ fn deleted(shared: &Shared, intent: &Intent) -> Result<Completion> {
         version: None,
         phase: "Deleted".to_owned(),
         conditions: Vec::new(),
+        pools: Vec::new(),
         nodes: Vec::new(),
         observed_generation: intent.generation,
         more: Vec::new(),
     })
 }
 
+async fn fail(shared: &Shared, intent: &Intent, fault: Fault, phase: ServicePhase) -> Result<()> {
+    let word = if phase == ServicePhase::Gone { "Undone" } else { "Failed" };
+    end(shared, intent, status::failed(shared, intent, fault, word)?, phase).await
+}
+
 async fn end(shared: &Shared, intent: &Intent, settlement: Settlement, phase: ServicePhase) -> Result<()> {
     let (kind, message) = match &settlement {
         Settlement::Completed(completion) => (Kind::Completed, completion.phase.clone()),
-        Settlement::Failed(fault) => (Kind::GaveUp, fault.to_string()),
+        Settlement::Failed(failure) => (Kind::GaveUp, failure.fault.to_string()),
     };
     shared.world.journal.finish(intent, settlement, phase).await?;
     let took = shared.world.clock.now().saturating_sub(intent.began);

@@ -155,15 +155,18 @@ impl Engine {
         let job = from.job_by_id(job).await?.ok_or_else(|| {
             Fault::new(Class::NotFound, "UNKNOWN_JOB", format!("source `{source}` knows no job `{job}`"))
         })?;
-        if let Some(problem) = job.problem {
-            return Err(problem.into());
+        if let Some(problem) = &job.problem {
+            return Err(problem.clone().into());
         }
-        let key = ServiceKey { source: source.to_owned(), service: job.service };
+        let key = ServiceKey { source: source.to_owned(), service: job.service.clone() };
         let action = Action::parse(&job.action);
         if !action.supported() {
             return Err(crate::service::unsupported(&job.action).into());
         }
-        let wanted = job.wanted.map_or_else(|| world.journal.service_wanted(&key), |wanted| Ok(Some(wanted)))?;
+        let wanted = match action {
+            Action::Create => Some(crate::intake::wanted(world, &key, &job)?),
+            _ => None,
+        };
         self.plan(action, &key, &job.service_name, wanted.as_ref())
     }
 
@@ -174,8 +177,10 @@ impl Engine {
         let known = Known::from_rows(&world.journal.engine_rows(key)?)?;
         match (action, wanted) {
             (Action::Create, Some(wanted)) => {
-                wanted.check().map_err(Error::from)?;
                 let providers = world.providers();
+                let mut mistakes = wanted.mistakes();
+                mistakes.extend(providers.mistakes(wanted));
+                agentkube_contract::mistake::refuse(&mistakes)?;
                 let wanted = providers.resolve(wanted)?;
                 Ok(Plan::create(&owner, &wanted, &known, &providers, &self.shared.token_id()))
             }

@@ -135,6 +135,11 @@ impl Lab {
         self.core.with(look)
     }
 
+    /// Restarts Core: for so long its address refuses connections, and those that were open are cut.
+    pub async fn restart_core(&mut self, down: std::time::Duration) -> Result<(), Error> {
+        self.core.restart(down).await
+    }
+
     /// The admin cluster with its tenants.
     pub fn admin<R>(&self, look: impl FnOnce(&mut AdminCluster) -> R) -> R {
         self.admin.with(look)

@@ -29,6 +29,8 @@ const TIMER_PAUSE_MS: Millis = 1;
 pub struct Shell<S> {
     shared: Arc<Shared<S>>,
     front: Vec<(String, SocketAddr)>,
+    /// What the front addresses were opened with, and who serves them.
+    fronts: Vec<(Listener, JoinHandle<()>)>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -58,11 +60,11 @@ impl<S: Server + 'static> Shell<S> {
             handshakes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         });
-        let mut shell = Shell { shared: Arc::clone(&shared), front: Vec::new(), tasks: Vec::new() };
+        let mut shell = Shell { shared: Arc::clone(&shared), front: Vec::new(), fronts: Vec::new(), tasks: Vec::new() };
         for listener in front {
             let (address, task) = listeners::open(&shared, &listener).await?;
-            shell.front.push((listener.endpoint, address));
-            shell.tasks.push(task);
+            shell.front.push((listener.endpoint.clone(), address));
+            shell.fronts.push((Listener { address, ..listener }, task));
         }
         shell.tasks.push(tokio::spawn(timers(Arc::clone(&shared))));
         shell.tasks.push(tokio::spawn(listeners::follow(shared)));
@@ -89,9 +91,25 @@ impl<S: Server + 'static> Shell<S> {
         Arc::clone(&self.shared)
     }
 
+    /// Closes the front addresses with all their connections, as the end of the process would, and opens them again after a while;
+    /// until then connections are refused. The state stays, as a database would.
+    pub async fn restart(&mut self, down: std::time::Duration) -> Result<(), Error> {
+        for (_, task) in &mut self.fronts {
+            task.abort();
+            // Aborted tasks end with an error, which is what was asked for.
+            let _ = task.await;
+        }
+        tokio::time::sleep(down).await;
+        for (listener, task) in &mut self.fronts {
+            *task = listeners::open(&self.shared, listener).await?.1;
+        }
+        Ok(())
+    }
+
     /// Stops serving; the front addresses are free when this returns.
     pub async fn stop(&mut self) {
-        for task in self.tasks.drain(..) {
+        let fronts = self.fronts.drain(..).map(|(_, task)| task);
+        for task in fronts.chain(self.tasks.drain(..)) {
             task.abort();
             // Aborted tasks end with an error, which is what was asked for.
             let _ = task.await;
@@ -111,7 +129,7 @@ impl<S: Server + 'static> Shell<S> {
 
 impl<S> Drop for Shell<S> {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.fronts.iter().map(|(_, task)| task).chain(&self.tasks) {
             task.abort();
         }
     }

@@ -60,6 +60,20 @@ pub enum Fault {
         /// Seconds in `Retry-After`, if that header is sent.
         retry_after: Option<u64>,
     },
+    /// The next `times` matching requests get exactly this and have no effect: a line of Core's table of refusals, an empty body, or
+    /// what a proxy in front of it says.
+    Say {
+        /// Which.
+        matching: Matching,
+        /// How many.
+        times: u32,
+        /// The status.
+        status: u16,
+        /// The content type; none when empty.
+        content_type: String,
+        /// The body.
+        body: String,
+    },
     /// The answers to the next `times` matching requests come late; the effect happens at once.
     Delay {
         /// Which.
@@ -74,6 +88,24 @@ pub enum Fault {
         /// Name of the token.
         name: Option<String>,
     },
+}
+
+impl Fault {
+    /// An error in Core's own form: JSON that calls itself plain text.
+    pub fn refusal(matching: Matching, times: u32, status: u16, error: &str) -> Self {
+        let word = match status {
+            400 => "Invalid request",
+            403 => "Forbidden",
+            _ => "Internal server error",
+        };
+        let body = format!("{}\n", serde_json::json!({ "status": word, "error": error }));
+        Fault::Say { matching, times, status, content_type: "text/plain; charset=utf-8".to_owned(), body }
+    }
+
+    /// A panic of the handler: 500 without a body.
+    pub fn panic(matching: Matching, times: u32) -> Self {
+        Fault::Say { matching, times, status: 500, content_type: String::new(), body: String::new() }
+    }
 }
 
 /// What befalls one request.
@@ -106,6 +138,7 @@ impl Faults {
                 Fault::DropReply { matching, times }
                 | Fault::DropRequest { matching, times }
                 | Fault::Answer { matching, times, .. }
+                | Fault::Say { matching, times, .. }
                 | Fault::Delay { matching, times, .. } => (matching, times),
                 Fault::ExpireTokens { .. } => continue,
             };
@@ -122,6 +155,12 @@ impl Faults {
                     fate.instead = Some(match retry_after {
                         Some(seconds) => response.header("retry-after", &seconds.to_string()),
                         None => response,
+                    });
+                }
+                Fault::Say { status, content_type, body, .. } => {
+                    fate.instead = Some(match content_type.is_empty() {
+                        true => Response { body: body.as_bytes().to_vec(), ..Response::empty(*status) },
+                        false => Response::text(*status, content_type, body.clone()),
                     });
                 }
                 Fault::ExpireTokens { .. } => {}

@@ -54,3 +54,17 @@ fn tokens_can_expire_at_once() {
     assert_eq!(lab.agent("GET", "/agents/me", Value::Null).status, 403);
     assert_eq!(lab.admin("GET", "/agents", Value::Null).status, 200);
 }
+
+#[test]
+fn every_line_of_the_table_of_refusals_can_be_said() {
+    let mut lab = Lab::new();
+    let me = || Matching::new("GET", "/api/v1/agents/me");
+    lab.core.fault(Fault::refusal(me(), 1, 403, "authentication failed: no valid identity found"));
+    let answer = lab.agent("GET", "/agents/me", Value::Null);
+    assert_eq!((answer.status, answer.value()["status"].as_str()), (403, Some("Forbidden")));
+    assert!(answer.headers.iter().any(|(_, value)| value.starts_with("text/plain")), "{:?}", answer.headers);
+    lab.core.fault(Fault::panic(me(), 1));
+    let answer = lab.agent("GET", "/agents/me", Value::Null);
+    assert_eq!((answer.status, answer.body.len()), (500, 0));
+    assert_eq!(lab.agent("GET", "/agents/me", Value::Null).status, 200);
+}

@@ -13,6 +13,9 @@ use crate::{identity, properties, time, vault};
 /// number would starve some groups.
 const PENDING: usize = 200;
 
+/// Most bytes of the properties of one service, as JSON: far more than a hundred pools need.
+const LARGEST: usize = 1024 * 1024;
+
 /// Descriptions that are read at the same time; each may ask the vault.
 const AT_ONCE: usize = 8;
 
@@ -26,10 +29,21 @@ pub fn hidden(config: &Config, request: Request, prefixes: impl IntoIterator<Ite
 
 /// Jobs that wait for us, most urgent first, then oldest first.
 pub async fn pending(core: &Core, config: &Config) -> Result<Vec<Job>> {
-    let request = core.get("/jobs/pending").query("limit", PENDING);
-    let request = hidden(config, request, (0..PENDING).map(|at| format!("/{at}")));
-    let found: Vec<Value> = read(request.send().await?)?;
-    translated(core, config, rows(found)).await
+    let mut limit = PENDING;
+    loop {
+        let request = core.get("/jobs/pending").query("limit", limit);
+        let request = hidden(config, request, (0..limit).map(|at| format!("/{at}")));
+        let answer = match request.send().await {
+            // Large orders stand in it; fewer at a time, and they go one by one.
+            Err(fault) if fault.code == "ANSWER_TOO_LARGE" && limit > 1 => {
+                limit = (limit / 8).max(1);
+                continue;
+            }
+            sent => sent?,
+        };
+        let found: Vec<Value> = read(answer)?;
+        return translated(core, config, rows(found)).await;
+    }
 }
 
 /// Jobs that are claimed by us and not over, oldest first.
@@ -117,24 +131,29 @@ async fn translated(core: &Core, config: &Config, mut found: Vec<api::Job>) -> R
 }
 
 async fn translate(core: &Core, config: &Config, defaults: &Defaults, job: api::Job) -> Result<Job> {
-    let (wanted, problem) = match job.action.as_str() {
-        "update" if job.params.is_none() => (None, Some(update_without_parameters())),
-        "create" | "update" | "upgrade" => match job.desired().cloned() {
-            None => (None, Some(no_properties())),
-            Some(mut desired) => {
+    let (mut wanted, mut problem, mut mistakes) = (None, None, Vec::new());
+    match job.action.as_str() {
+        "update" if job.params.is_none() => problem = Some(update_without_parameters()),
+        "create" | "update" | "upgrade" => match job.desired() {
+            None => problem = Some(no_properties()),
+            Some(desired) if longer_than(LARGEST, desired.values()) => problem = Some(too_large()),
+            Some(desired) => {
+                let mut desired = desired.clone();
                 vault::capture(core, properties::free_parts(config, &mut desired)).await?;
-                match properties::cluster(config, defaults, &desired, !sleeps(&job)) {
-                    Ok(cluster) => (Some(cluster), None),
-                    Err(fault) => (None, Some(fault)),
-                }
+                let (cluster, wrong) = properties::cluster(config, defaults, &desired, !sleeps(&job));
+                (wanted, mistakes) = (Some(cluster), wrong);
             }
         },
-        _ => (None, None),
-    };
+        _ => {}
+    }
     let created_ms = time::millis(&job.created_at).unwrap_or(0);
     let service = job.service.unwrap_or_default();
     let text = |text: &str| Value::from(text).to_string();
-    let more = vec![("status".to_owned(), text(&job.status)), ("serviceStatus".to_owned(), text(&service.status))];
+    let more = vec![
+        ("status".to_owned(), text(&job.status)),
+        ("serviceStatus".to_owned(), text(&service.status)),
+        ("names".to_owned(), properties::names(config).to_string()),
+    ];
     Ok(Job {
         id: job.id,
         service: job.service_id,
@@ -145,6 +164,7 @@ async fn translate(core: &Core, config: &Config, defaults: &Defaults, job: api::
         created_ms,
         wanted,
         problem,
+        mistakes,
         more,
     })
 }
@@ -159,6 +179,31 @@ fn update_without_parameters() -> Fault {
     let mend =
         "change the service with PATCH /services/{id} and the new properties, not with POST /services/{id}/update";
     Fault::invalid("UPDATE_WITHOUT_PARAMS", format!("the job says nothing to change; {mend}"))
+}
+
+/// Whether the values are longer than that together, as JSON; they are looked at only until that is certain.
+fn longer_than<'v>(limit: usize, values: impl Iterator<Item = &'v Value>) -> bool {
+    fn spend(left: usize, value: &Value) -> Option<usize> {
+        let own = match value {
+            Value::String(text) => text.len() + 3,
+            _ => 4,
+        };
+        let left = left.checked_sub(own)?;
+        match value {
+            Value::Array(items) => items.iter().try_fold(left, spend),
+            Value::Object(object) => {
+                object.iter().try_fold(left, |left, (key, value)| spend(left.checked_sub(key.len() + 3)?, value))
+            }
+            _ => Some(left),
+        }
+    }
+    let mut values = values;
+    values.try_fold(limit, spend).is_none()
+}
+
+fn too_large() -> Fault {
+    let message = format!("the service's properties are larger than {} KiB", LARGEST / 1024);
+    Fault::invalid("ORDER_TOO_LARGE", message)
 }
 
 fn no_properties() -> Fault {
@@ -177,7 +222,7 @@ pub fn spec(config: &Config, job: &api::Job) -> Option<Object> {
 
 #[cfg(test)]
 mod tests {
-    use agentkube_sdk::testing::{World, answer};
+    use agentkube_sdk::testing::{Reply, World, answer};
     use serde_json::json;
 
     use super::*;
@@ -213,5 +258,31 @@ mod tests {
         let seen: Vec<(&str, u64)> = jobs.iter().map(|job| (job.id.as_str(), job.created_ms)).collect();
         assert_eq!(seen, [("a", 1_795_175_581_000), ("b", 0)]);
         assert!(world.logs()[0].contains("left out"), "{:?}", world.logs());
+    }
+
+    #[test]
+    fn an_order_that_is_too_large_is_refused_unread() {
+        let large = json!({"nodePools": {"a": {"labels": {"x": "y".repeat(2 << 20)}}}});
+        let mut job = waiting("a", 1, 1);
+        (job["action"], job["params"]) = (json!("create"), large);
+        let (_, jobs) = listed(json!([job]));
+        let problem = jobs[0].problem.clone().unwrap();
+        assert_eq!((problem.code.as_str(), jobs[0].wanted.is_none()), ("ORDER_TOO_LARGE", true));
+        assert!(longer_than(20, [json!([1, 2, 3, 4, 5])].iter()) && !longer_than(24, [json!([1, 2, 3, 4, 5])].iter()));
+    }
+
+    #[test]
+    fn when_all_at_once_is_too_much_fewer_are_asked_for() {
+        let world = World::new();
+        world.http("core", move |request| match request.path() {
+            "/api/v1/agents/me" => Reply::Answer(answer(200, json!({"id": "us", "tags": null}))),
+            _ if request.query("limit") != Some("3") => {
+                Reply::Fault(Fault::exhausted("ANSWER_TOO_LARGE", "longer than 16 MiB"))
+            }
+            _ => Reply::Answer(answer(200, json!([waiting("a", 1, 1)]))),
+        });
+        let config = serde_json::from_value::<Config>(json!({"connection": "core"})).unwrap().checked().unwrap();
+        assert_eq!(world.run(pending(&Core::new("core"), &config)).unwrap().len(), 1);
+        assert_eq!(world.sent("GET", "/api/v1/jobs/pending"), 3, "200, 25, 3");
     }
 }

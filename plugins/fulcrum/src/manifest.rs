@@ -21,7 +21,7 @@ pub fn manifest() -> Manifest {
         .get("/api/v1/vault/secrets/{id}")
         .get("/api/v1/metric-types")
         .post("/api/v1/metric-entries");
-    agentkube_sdk::manifest!(JobSource for Fulcrum, "fulcrum").http(core).build()
+    agentkube_sdk::manifest!(JobSource for Fulcrum, "fulcrum").http(core).capabilities(&["clock"]).build()
 }
 
 #[cfg(test)]

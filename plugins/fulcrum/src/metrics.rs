@@ -49,41 +49,61 @@ pub async fn known(core: &Core) -> Result<BTreeSet<String>> {
 }
 
 /// Posts measurements of one service; gives how many were accepted. Core stamps them with its own time, so none is sent later: what
-/// is not accepted now is dropped.
+/// is not accepted now is dropped. The first of each type shows whether the type exists, so that no list has to be read.
 pub async fn report(core: &Core, service: &str, samples: Vec<Sample>) -> Result<u32> {
-    if samples.is_empty() {
-        return Ok(0);
+    let mut types = BTreeSet::new();
+    let samples = samples.into_iter().filter(|sample| sample.value.is_finite());
+    let (samples, rest): (Vec<Sample>, Vec<Sample>) = samples.partition(|sample| types.insert(sample.name.clone()));
+    let mut round = Round::default();
+    round.post(core, service, &samples).await;
+    let rest: Vec<Sample> = rest.into_iter().filter(|sample| !round.missing.contains(&sample.name)).collect();
+    round.post(core, service, &rest).await;
+    if !round.missing.is_empty() {
+        let names = round.missing.into_iter().collect::<Vec<_>>().join(", ");
+        log::debug("Core knows no such metric types; an administrator makes them", &[("names", &names)]);
     }
-    let known = known(core).await?;
-    let (known, missing): (Vec<_>, Vec<_>) = samples.into_iter().partition(|sample| known.contains(&sample.name));
-    let missing: BTreeSet<String> = missing.into_iter().map(|sample| sample.name).collect();
-    if !missing.is_empty() {
-        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
-        log::debug("metric types are missing in Core; an administrator makes them", &[("names", &names)]);
-    }
-    let posts = known.iter().filter(|sample| sample.value.is_finite()).map(|sample| post(core, service, sample));
-    let (mut accepted, mut trouble) = (0, None);
-    for outcome in fan_out(AT_ONCE, posts).await {
-        match outcome {
-            Ok(taken) => accepted += u32::from(taken),
-            Err(fault) => trouble = trouble.or(Some(fault)),
-        }
-    }
-    match trouble {
-        Some(fault) if accepted == 0 || fault.class == Class::Unauthorized => Err(fault),
-        _ => Ok(accepted),
+    match round.trouble {
+        Some(fault) if round.accepted == 0 || fault.class == Class::Unauthorized => Err(fault),
+        _ => Ok(round.accepted),
     }
 }
 
-/// Whether Core took it. A type or service that it does not know is 404 in both cases.
-async fn post(core: &Core, service: &str, sample: &Sample) -> Result<bool> {
+/// What became of the measurements of one call.
+#[derive(Default)]
+struct Round {
+    accepted: u32,
+    missing: BTreeSet<String>,
+    trouble: Option<Fault>,
+}
+
+impl Round {
+    async fn post(&mut self, core: &Core, service: &str, samples: &[Sample]) {
+        let outcomes = fan_out(AT_ONCE, samples.iter().map(|sample| post(core, service, sample))).await;
+        for (sample, outcome) in samples.iter().zip(outcomes) {
+            match outcome {
+                Ok(Some(true)) => self.accepted += 1,
+                Ok(Some(false)) => {}
+                Ok(None) => {
+                    self.missing.insert(sample.name.clone());
+                }
+                Err(fault) => {
+                    self.trouble.get_or_insert(fault);
+                }
+            }
+        }
+    }
+}
+
+/// Whether Core took it; `None` when it does not know the type, or the service, which it does not tell apart.
+async fn post(core: &Core, service: &str, sample: &Sample) -> Result<Option<bool>> {
     let body = json!({
         "serviceId": service, "resourceId": sample.resource, "value": sample.value, "typeName": sample.name,
     });
     let answer = core.post("/metric-entries").json(&body).send().await?;
     match answer.status {
-        400 | 404 => Ok(false),
-        _ if answer.is_success() => Ok(true),
+        400 => Ok(Some(false)),
+        404 => Ok(None),
+        _ if answer.is_success() => Ok(Some(true)),
         _ => Err(refusal(&answer)),
     }
 }

@@ -1,20 +1,29 @@
 //! What must be so in Core before a job can succeed.
 
-use agentkube_sdk::Result;
+use agentkube_sdk::http::Response;
 use agentkube_sdk::observed::Finding;
+use agentkube_sdk::{Class, Fault, Result, clock};
 
-use crate::api::{Agent, Core, ServiceType};
+use crate::api::{Agent, Core, ServiceType, read};
 use crate::config::Config;
-use crate::metrics;
+use crate::{metrics, time};
 
 /// Looks at token, agent, service types and metric types. Only what cannot be asked at all is a fault.
 pub async fn preflight(core: &Core, config: &Config) -> Result<Vec<Finding>> {
-    let me = match core.me().await {
-        Ok(me) => me,
-        Err(fault) if fault.is_transient() => return Err(fault),
-        Err(fault) => return Ok(vec![Finding::error("CORE_TOKEN", fault.to_string(), "see the message")]),
+    let answer = match core.get("/agents/me").send().await {
+        Ok(answer) => answer,
+        Err(fault) => return Ok(vec![unreachable(&fault)]),
     };
-    let mut findings = vec![Finding::ok("CORE_TOKEN", format!("the token is that of agent `{}` ({})", me.name, me.id))];
+    let mut findings = vec![Finding::ok("CORE_REACHABLE", "Core answers")];
+    findings.extend(clock_skew(&answer));
+    let me: Agent = match read(answer) {
+        Ok(me) => me,
+        Err(fault) => {
+            findings.push(refused(&fault));
+            return Ok(findings);
+        }
+    };
+    findings.push(Finding::ok("CORE_TOKEN", format!("the token is that of agent `{}` ({})", me.name, me.id)));
     if me.is_disabled() {
         let mend = "an administrator sets its status to Disconnected with PATCH /agents/{id}";
         findings.push(Finding::warning("AGENT_DISABLED", "the agent is disabled: it takes no jobs", mend));
@@ -40,6 +49,39 @@ pub async fn preflight(core: &Core, config: &Config) -> Result<Vec<Finding>> {
         ),
     });
     Ok(findings)
+}
+
+/// More than this between Core's clock and ours is worth a word (ms): tokens expire, and jobs time out, by Core's clock.
+const SKEW: u64 = 30_000;
+
+fn unreachable(fault: &Fault) -> Finding {
+    let mend = "see that Core runs, and that the connection's endpoint, addresses and tls are right; it is tried again by itself";
+    Finding::error("CORE_UNREACHABLE", format!("Core does not answer: {fault}"), mend)
+}
+
+/// Why Core does not say who we are. The code is that of the fault.
+fn refused(fault: &Fault) -> Finding {
+    let mend = match fault.class {
+        Class::Unauthorized => {
+            "an administrator makes a token with POST /tokens (role `agent`, scopeId the agent's id, expireAt far away; the default \
+             is 24 hours); put it into the connection's token file, which is read again at once"
+        }
+        Class::Unsupported | Class::NotFound => "the connection's endpoint must be Core's base URL without `/api/v1`",
+        _ => "see to Core and its database; it is tried again by itself",
+    };
+    Finding::error(&fault.code, fault.message.clone(), mend)
+}
+
+fn clock_skew(answer: &Response) -> Option<Finding> {
+    let date = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("date"));
+    let theirs = time::of_header(&date?.1)?;
+    let skew = clock::now().abs_diff(theirs);
+    Some(if skew > SKEW {
+        let message = format!("Core's clock and ours differ by {} s", skew / 1000);
+        Finding::warning("CLOCK_SKEW", message, "set both by NTP: tokens expire and jobs time out by Core's clock")
+    } else {
+        Finding::ok("CLOCK_SKEW", "Core's clock and ours agree")
+    })
 }
 
 fn service_types(me: &Agent, findings: &mut Vec<Finding>) -> Vec<String> {

@@ -3,13 +3,13 @@
 //! Core checks the outline of an order and never what is inside a `json` property, so everything is checked here, strictly: a
 //! misspelt key is a mistake, not a wish that silently stays unmet. All mistakes are told at once, each with its path and what to do.
 
-use agentkube_sdk::Result;
 use agentkube_sdk::cluster::{Card, Cluster, ControlPlaneWish, Network, Pool, Shape, StaticAddress, Taint};
+use agentkube_sdk::job_source::Mistake;
 use serde_json::{Value, json};
 
 use crate::api::Object;
 use crate::config::{Config, Defaults};
-use crate::reading::{Reading, Unit};
+use crate::reading::{Reading, Unit, clip};
 
 const POOL: &[&str] =
     &["size", "cores", "memory", "disk", "count", "labels", "taints", "image", "provider", "networks", "settings"];
@@ -21,6 +21,8 @@ const ADDRESS: &[&str] = &["cidr", "gateway", "dns"];
 
 /// Most machines that one pool may ask for.
 const MOST_MACHINES: u64 = 1000;
+/// Stands where a shape could not be read (MiB).
+const SOME_MEMORY: u64 = 2048;
 
 /// The parts of the properties whose shape is not ours: settings of providers, and properties that an operator added. Only there
 /// may secrets stand.
@@ -45,18 +47,33 @@ fn is_extra(config: &Config, name: &str) -> bool {
     !names.wanted().contains(&name) && !names.written().contains(&name)
 }
 
-/// The description. Fails with `BAD_PROPERTIES`, which tells every mistake.
-pub fn cluster(config: &Config, defaults: &Defaults, given: &Object, powered: bool) -> Result<Cluster> {
+/// The host's paths of a description, and the properties that they stand in.
+pub fn names(config: &Config) -> Value {
+    let names = &config.properties;
+    json!({
+        "version": names.version, "controlPlane.replicas": names.replicas, "network.podCidrs": names.pod_cidr,
+        "network.serviceCidrs": names.service_cidr, "network.domain": names.domain, "controlPlane.certSans": names.cert_sans,
+        "controlPlane": names.control_plane, "pools": names.pools, "addons": names.addons,
+    })
+}
+
+/// The description, as far as it can be read, and every mistake. Where something cannot be read, something stands in its place that
+/// nobody takes for another mistake; the host looks for the rest.
+pub fn cluster(config: &Config, defaults: &Defaults, given: &Object, powered: bool) -> (Cluster, Vec<Mistake>) {
     let names = &config.properties;
     let mut reading = Reading::default();
     let version = reading.text(&names.version, given.get(&names.version)).or_else(|| defaults.version.clone());
     if version.is_none() && !reading.has_mistakes() {
-        reading.wrong(&names.version, "is missing; give a Kubernetes version such as v1.35.2");
+        reading.wrong(&names.version, "MISSING", "is missing; give a Kubernetes version such as v1.35.2");
     }
-    let replicas = reading.number(&names.replicas, given.get(&names.replicas), 1..=9);
+    let replicas = reading.number(&names.replicas, "REPLICAS", given.get(&names.replicas), 1..=9);
     let mut cidrs = |name: &str, default: &Option<String>, builtin: &str| {
-        let text = reading.text(name, given.get(name)).or_else(|| default.clone());
-        let text = text.unwrap_or_else(|| builtin.to_owned());
+        let said = given.get(name).filter(|value| !value.is_null());
+        let text = match (reading.text(name, said), said) {
+            (Some(text), _) => text,
+            (None, Some(_)) => return Vec::new(),
+            (None, None) => default.clone().unwrap_or_else(|| builtin.to_owned()),
+        };
         text.split(',').map(|cidr| cidr.trim().to_owned()).collect::<Vec<String>>()
     };
     let network = Network {
@@ -78,8 +95,9 @@ pub fn cluster(config: &Config, defaults: &Defaults, given: &Object, powered: bo
     let addons = reading.texts(&names.addons, given.get(&names.addons));
     let more = given.iter().filter(|(name, value)| is_extra(config, name) && !value.is_null());
     let more = more.map(|(name, value)| (name.clone(), value.to_string())).collect();
-    reading.end()?;
-    Ok(Cluster { version: version.unwrap_or_default(), network, control_plane, pools, addons, powered, more })
+    let cluster =
+        Cluster { version: version.unwrap_or_default(), network, control_plane, pools, addons, powered, more };
+    (cluster, reading.mistakes())
 }
 
 fn control_plane(reading: &mut Reading, path: &str, value: Option<&Value>) -> (Option<String>, String) {
@@ -90,12 +108,13 @@ fn control_plane(reading: &mut Reading, path: &str, value: Option<&Value>) -> (O
 fn pools(reading: &mut Reading, config: &Config, value: Option<&Value>) -> Vec<Pool> {
     let path = &config.properties.pools;
     if value.is_some_and(Value::is_array) {
-        reading.wrong(path, "is a list; give an object in which each pool stands under its name");
+        reading.wrong(path, "BAD_TYPE", "is a list; give an object in which each pool stands under its name");
         return Vec::new();
     }
     if value.is_none_or(Value::is_null) {
         reading.wrong(
             path,
+            "MISSING",
             r#"is missing; give pools by name, such as {"workers": {"size": "s2", "count": 3}}; {} for none"#,
         );
     }
@@ -107,19 +126,23 @@ fn pool(reading: &mut Reading, config: &Config, name: &str, value: &Value) -> Op
     let outer = &config.properties.pools;
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !plain || !(1..=20).contains(&name.len()) || name.starts_with('-') || name.ends_with('-') {
-        reading
-            .wrong(outer, format!("the pool name {name:?} must be 1 to 20 of a-z, 0-9 and `-`, with `-` only inside"));
+        let name = clip(name);
+        reading.wrong(
+            outer,
+            "POOL_NAME",
+            format!("the pool name {name:?} must be 1 to 20 of a-z, 0-9 and `-`, with `-` only inside"),
+        );
         return None;
     }
     let path = format!("{outer}.{name}");
     if value.is_null() {
-        reading.wrong(&path, "is null; leave the pool out, or give it a count of 0");
+        reading.wrong(&path, "BAD_TYPE", "is null; leave the pool out, or give it a count of 0");
     }
     let pool = reading.object(&path, Some(value), Some(POOL))?;
     let at = |key: &str| format!("{path}.{key}");
-    let count = reading.number(&at("count"), pool.get("count"), 0..=MOST_MACHINES);
+    let count = reading.number(&at("count"), "POOL_SIZE", pool.get("count"), 0..=MOST_MACHINES);
     if pool.get("count").is_none_or(Value::is_null) {
-        reading.wrong(&at("count"), "is missing; say how many machines, 0 for none now");
+        reading.wrong(&at("count"), "MISSING", "is missing; say how many machines, 0 for none now");
     }
     let labels = reading.object(&at("labels"), pool.get("labels"), None);
     let labels = labels
@@ -146,24 +169,32 @@ fn shape(reading: &mut Reading, config: &Config, path: &str, pool: &Object) -> S
     let named = named.and_then(|name| {
         let size = config.sizes.get(&name);
         if size.is_none() {
-            reading.wrong(&at("size"), format!("{name:?} is not known; use one of {}, or cores and memory", known()));
+            reading.wrong(
+                &at("size"),
+                "UNKNOWN_SIZE",
+                format!("{name:?} is not known; use one of {}, or cores and memory", known()),
+            );
         }
         size
     });
-    let cores = reading.number(&at("cores"), pool.get("cores"), 1..=1024);
+    let cores = reading.number(&at("cores"), "POOL_SHAPE", pool.get("cores"), 1..=1024);
     let memory = reading.quantity(&at("memory"), pool.get("memory"), Unit::Mebi);
     let disk =
         reading.quantity(&at("disk"), pool.get("disk"), Unit::Gibi).map(|gib| u32::try_from(gib).unwrap_or(u32::MAX));
     match (has("size"), has("cores"), has("memory")) {
         (true, false, false) | (false, true, true) => {}
-        (true, ..) => {
-            reading.wrong(path, "size stands beside cores or memory; give either a size, or cores and memory")
+        (true, ..) => reading.wrong(
+            path,
+            "POOL_SHAPE",
+            "size stands beside cores or memory; give either a size, or cores and memory",
+        ),
+        _ => {
+            reading.wrong(path, "POOL_SHAPE", format!("says no shape; give a size ({}), or cores and memory", known()))
         }
-        _ => reading.wrong(path, format!("says no shape; give a size ({}), or cores and memory", known())),
     }
     Shape {
-        cores: cores.or(named.map(|size| size.cores)).unwrap_or(0),
-        memory_mib: memory.or(named.map(|size| size.memory_mib)).unwrap_or(0),
+        cores: cores.or(named.map(|size| size.cores)).unwrap_or(1),
+        memory_mib: memory.or(named.map(|size| size.memory_mib)).unwrap_or(SOME_MEMORY),
         disk_gib: disk.or(named.and_then(|size| size.disk_gib)),
         image: reading.text(&at("image"), pool.get("image")),
         networks: reading.each(&at("networks"), pool.get("networks"), card),
@@ -175,10 +206,15 @@ fn taint(reading: &mut Reading, path: &str, value: &Value) -> Option<Taint> {
     let key = reading.needed_text(&format!("{path}.key"), taint.get("key"));
     let effect = reading.needed_text(&format!("{path}.effect"), taint.get("effect"));
     if let Some(effect) = effect.as_deref().filter(|effect| !EFFECTS.contains(effect)) {
-        reading.wrong(&format!("{path}.effect"), format!("{effect:?} is not known; use one of {}", EFFECTS.join(", ")));
+        reading.wrong(
+            &format!("{path}.effect"),
+            "TAINT_EFFECT",
+            format!("{effect:?} is not known; use one of {}", EFFECTS.join(", ")),
+        );
     }
     let value = taint.get("value").filter(|value| !value.is_null());
     let value = value.and_then(|value| reading.text_or_empty(&format!("{path}.value"), value));
+    let effect = effect.filter(|effect| EFFECTS.contains(&effect.as_str()));
     Some(Taint { key: key?, value: value.unwrap_or_default(), effect: effect? })
 }
 
@@ -187,7 +223,7 @@ fn card(reading: &mut Reading, path: &str, value: &Value) -> Option<Card> {
     let at = |key: &str| format!("{path}.{key}");
     Some(Card {
         network: reading.needed_text(&at("network"), card.get("network"))?,
-        vlan: reading.number(&at("vlan"), card.get("vlan"), 1..=4094),
+        vlan: reading.number(&at("vlan"), "BAD_VALUE", card.get("vlan"), 1..=4094),
         firewall: reading.flag(&at("firewall"), card.get("firewall")),
         address: address(reading, &at("address"), card.get("address")),
     })
@@ -220,11 +256,17 @@ mod tests {
         serde_json::from_value::<Config>(json!({"connection": "core", "sizes": sizes})).unwrap().checked().unwrap()
     }
 
-    fn read(given: Value) -> Result<Cluster> {
-        cluster(&config(), &Defaults::default(), given.as_object().unwrap(), true)
+    /// The description, or what is told of its mistakes.
+    fn read(given: Value) -> Result<Cluster, String> {
+        told(cluster(&config(), &Defaults::default(), given.as_object().unwrap(), true))
     }
 
-    fn with_pool(pool: Value) -> Result<Cluster> {
+    fn told((cluster, mistakes): (Cluster, Vec<Mistake>)) -> Result<Cluster, String> {
+        let lines: Vec<String> = mistakes.into_iter().map(|m| format!("{}: {}: {}", m.path, m.code, m.text)).collect();
+        if lines.is_empty() { Ok(cluster) } else { Err(lines.join("\n")) }
+    }
+
+    fn with_pool(pool: Value) -> Result<Cluster, String> {
         read(json!({"kubernetesVersion": "v1.35.2", "nodePools": {"w": pool}}))
     }
 
@@ -273,47 +315,54 @@ mod tests {
     fn every_mistake_in_a_pool_names_its_place_and_what_to_do() {
         let good = || json!({"size": "s1", "count": 1});
         for (key, value, told) in [
-            ("lables", json!({}), r#"nodePools.w: the key "lables" is not known; known are size, cores,"#),
+            ("lables", json!({}), r#"nodePools.w: UNKNOWN_KEY: the key "lables" is not known; known are size, cores,"#),
             (
                 "size",
                 json!("s9"),
-                r#"nodePools.w.size: "s9" is not known; use one of big, s1, s2, s4, or cores and memory"#,
+                r#"nodePools.w.size: UNKNOWN_SIZE: "s9" is not known; use one of big, s1, s2, s4, or cores and memory"#,
             ),
-            ("size", json!(1), "nodePools.w.size: is 1; a text in quotes is needed"),
-            ("size", json!(null), "nodePools.w: says no shape; give a size (big, s1, s2, s4), or cores and memory"),
-            ("cores", json!(4), "nodePools.w: size stands beside cores or memory"),
-            ("count", json!("3"), r#"nodePools.w.count: is "3"; a whole number from 0 to 1000 is needed"#),
-            ("count", json!(-1), "nodePools.w.count: is -1;"),
-            ("count", json!(1001), "nodePools.w.count: is 1001;"),
-            ("count", json!(null), "nodePools.w.count: is missing; say how many machines"),
-            ("labels", json!([]), "nodePools.w.labels: is a list; an object is needed"),
-            ("labels", json!({"a": 1}), "nodePools.w.labels.a: is 1; a text in quotes is needed"),
-            ("taints", json!({}), "nodePools.w.taints: is an object; a list is needed"),
-            ("taints", json!([{"effect": "NoExecute"}]), "nodePools.w.taints[0].key: is missing"),
+            ("size", json!(1), "nodePools.w.size: BAD_TYPE: is 1; a text in quotes is needed"),
+            (
+                "size",
+                json!(null),
+                "nodePools.w: POOL_SHAPE: says no shape; give a size (big, s1, s2, s4), or cores and memory",
+            ),
+            ("cores", json!(4), "nodePools.w: POOL_SHAPE: size stands beside cores or memory"),
+            ("count", json!("3"), r#"nodePools.w.count: BAD_TYPE: is "3"; a whole number from 0 to 1000 is needed"#),
+            ("count", json!(-1), "nodePools.w.count: POOL_SIZE: is -1;"),
+            ("count", json!(1001), "nodePools.w.count: POOL_SIZE: is 1001;"),
+            ("count", json!(null), "nodePools.w.count: MISSING: is missing; say how many machines"),
+            ("labels", json!([]), "nodePools.w.labels: BAD_TYPE: is a list; an object is needed"),
+            ("labels", json!({"a": 1}), "nodePools.w.labels.a: BAD_TYPE: is 1; a text in quotes is needed"),
+            ("taints", json!({}), "nodePools.w.taints: BAD_TYPE: is an object; a list is needed"),
+            ("taints", json!([{"effect": "NoExecute"}]), "nodePools.w.taints[0].key: MISSING: is missing"),
             (
                 "taints",
                 json!([{"key": "a", "effect": "Never"}]),
-                r#"nodePools.w.taints[0].effect: "Never" is not known"#,
+                r#"nodePools.w.taints[0].effect: TAINT_EFFECT: "Never" is not known"#,
             ),
-            ("disk", json!("40GB"), r#"nodePools.w.disk: is "40GB"; a whole number of GiB, or a text such as `40Gi`"#),
-            ("image", json!(""), "nodePools.w.image: is empty"),
-            ("image", json!("vault://x"), "nodePools.w.image: is a secret, and no secret can stand here"),
-            ("networks", json!([{"vlan": 1}]), "nodePools.w.networks[0].network: is missing"),
-            ("networks", json!([{"network": "a", "vlan": 4095}]), "nodePools.w.networks[0].vlan: is 4095;"),
+            (
+                "disk",
+                json!("40GB"),
+                r#"nodePools.w.disk: POOL_SHAPE: is "40GB"; a whole number of GiB, or a text such as `40Gi`"#,
+            ),
+            ("image", json!(""), "nodePools.w.image: EMPTY: is empty"),
+            ("image", json!("vault://x"), "nodePools.w.image: SECRET: is a secret, and no secret can stand here"),
+            ("networks", json!([{"vlan": 1}]), "nodePools.w.networks[0].network: MISSING: is missing"),
+            ("networks", json!([{"network": "a", "vlan": 4095}]), "nodePools.w.networks[0].vlan: BAD_VALUE: is 4095;"),
             (
                 "networks",
                 json!([{"network": "a", "firewall": 1}]),
-                "networks[0].firewall: is 1; true or false is needed",
+                "networks[0].firewall: BAD_TYPE: is 1; true or false is needed",
             ),
-            ("networks", json!([{"network": "a", "address": {}}]), "networks[0].address.cidr: is missing"),
-            ("settings", json!("x"), r#"nodePools.w.settings: is "x"; an object is needed"#),
+            ("networks", json!([{"network": "a", "address": {}}]), "networks[0].address.cidr: MISSING: is missing"),
+            ("settings", json!("x"), r#"nodePools.w.settings: BAD_TYPE: is "x"; an object is needed"#),
         ] {
             let mut pool = good();
             pool[key] = value;
             let fault = with_pool(pool).unwrap_err();
-            assert_eq!(fault.code, "BAD_PROPERTIES");
-            assert!(fault.message.contains(told), "{told}\n{fault}");
-            assert!(!fault.message.contains(". nodePools"), "one mistake, told once: {fault}");
+            assert!(fault.contains(told), "{told}\n{fault}");
+            assert!(!fault.contains('\n'), "one mistake, told once: {fault}");
         }
     }
 
@@ -321,28 +370,28 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         let given =
             json!({"kubernetesVersion": 1, "addons": "x", "controlPlane": {"replicas": 3}, "nodePools": {"W": {}}});
-        let message = read(given).unwrap_err().message;
+        let message = read(given).unwrap_err();
         for told in [
-            "kubernetesVersion: is 1",
-            "addons: is \"x\"; a list",
-            "controlPlane: the key \"replicas\"",
+            "kubernetesVersion: BAD_TYPE: is 1",
+            "addons: BAD_TYPE: is \"x\"; a list",
+            "controlPlane: UNKNOWN_KEY: the key \"replicas\"",
             "the pool name \"W\" must be",
         ] {
             assert!(message.contains(told), "{told}: {message}");
         }
-        assert_eq!(message.matches(". ").count(), 3, "{message}");
+        assert_eq!(message.lines().count(), 4, "{message}");
     }
 
     #[test]
     fn pools_are_needed_and_may_be_none() {
         for (pools, told) in [
-            (json!(null), "nodePools: is missing; give pools by name"),
-            (json!([]), "nodePools: is a list; give an object"),
-            (json!("x"), "nodePools: is \"x\"; an object"),
-            (json!({"w": null}), "nodePools.w: is null"),
+            (json!(null), "nodePools: MISSING: is missing; give pools by name"),
+            (json!([]), "nodePools: BAD_TYPE: is a list; give an object"),
+            (json!("x"), "nodePools: BAD_TYPE: is \"x\"; an object"),
+            (json!({"w": null}), "nodePools.w: BAD_TYPE: is null"),
         ] {
             let fault = read(json!({"kubernetesVersion": "v1.35.2", "nodePools": pools})).unwrap_err();
-            assert!(fault.message.starts_with(told), "{fault}");
+            assert!(fault.starts_with(told), "{fault}");
         }
         assert!(read(json!({"kubernetesVersion": "v1.35.2", "nodePools": {}})).unwrap().pools.is_empty());
     }
@@ -355,15 +404,14 @@ mod tests {
             pod_cidr: Some("10.1.0.0/16, fd00::/56".to_owned()),
             ..Defaults::default()
         };
-        let read = |given: Value| cluster(&config(), &defaults, given.as_object().unwrap(), true).unwrap();
+        let read = |given: Value| told(cluster(&config(), &defaults, given.as_object().unwrap(), true)).unwrap();
         let wish = read(json!({"nodePools": {}}));
         assert_eq!((wish.version.as_str(), wish.control_plane.replicas), ("v1.34.1", 3));
         assert_eq!(wish.network.pod_cidrs, ["10.1.0.0/16", "fd00::/56"]);
         assert_eq!(wish.network.service_cidrs, ["10.96.0.0/16"]);
         let wish = read(json!({"nodePools": {}, "kubernetesVersion": "v1.35.2", "podCidr": "10.2.0.0/16"}));
         assert_eq!((wish.version.as_str(), wish.network.pod_cidrs.join(",")), ("v1.35.2", "10.2.0.0/16".to_owned()));
-        let fault = cluster(&config(), &Defaults::default(), json!({"nodePools": {}}).as_object().unwrap(), true);
-        assert!(fault.unwrap_err().message.starts_with("kubernetesVersion: is missing"));
+        assert!(super::tests::read(json!({"nodePools": {}})).unwrap_err().starts_with("kubernetesVersion: MISSING: "));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use agentkube_sdk::{Fault, Result};
+use agentkube_sdk::job_source::Mistake;
 use serde_json::Value;
 
 use crate::api::Object;
 use crate::vault;
 
-/// Mistakes told of one description; the rest is counted.
-const MOST_TOLD: usize = 20;
+/// The longest text that has a meaning to us, in bytes.
+const LONGEST: usize = 4096;
 
 /// In what a bare number is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +23,20 @@ pub enum Unit {
 
 /// One reading of a description, and the mistakes found in it. `null` is absence.
 #[derive(Debug, Default)]
-pub struct Reading(Vec<String>);
+pub struct Reading(Vec<Mistake>);
 
 impl Reading {
-    pub fn wrong(&mut self, path: &str, what: impl Display) {
-        self.0.push(format!("{path}: {what}"));
+    pub fn wrong(&mut self, path: &str, code: &str, what: impl Display) {
+        self.0.push(Mistake { path: path.to_owned(), code: code.to_owned(), text: what.to_string() });
     }
 
     pub fn has_mistakes(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// `BAD_PROPERTIES`, if there were mistakes.
-    pub fn end(mut self) -> Result<()> {
-        let rest = self.0.len().saturating_sub(MOST_TOLD);
-        self.0.truncate(MOST_TOLD);
-        if rest > 0 {
-            self.0.push(format!("And {rest} more"));
-        }
-        if self.0.is_empty() { Ok(()) } else { Err(Fault::invalid("BAD_PROPERTIES", self.0.join(". "))) }
+    /// All of them.
+    pub fn mistakes(self) -> Vec<Mistake> {
+        self.0
     }
 
     /// A text that says something.
@@ -49,7 +44,7 @@ impl Reading {
         let value = value.filter(|value| !value.is_null())?;
         let text = self.text_or_empty(path, value)?;
         if text.is_empty() {
-            self.wrong(path, "is empty; leave it out, or say something");
+            self.wrong(path, "EMPTY", "is empty; leave it out, or say something");
             return None;
         }
         Some(text)
@@ -58,7 +53,7 @@ impl Reading {
     /// The same, and absence is a mistake.
     pub fn needed_text(&mut self, path: &str, value: Option<&Value>) -> Option<String> {
         if value.is_none_or(Value::is_null) {
-            self.wrong(path, "is missing");
+            self.wrong(path, "MISSING", "is missing");
         }
         self.text(path, value)
     }
@@ -67,12 +62,20 @@ impl Reading {
     pub fn text_or_empty(&mut self, path: &str, value: &Value) -> Option<String> {
         match value.as_str() {
             Some(text) if vault::is_reference(text) => {
-                self.wrong(path, "is a secret, and no secret can stand here");
+                self.wrong(path, "SECRET", "is a secret, and no secret can stand here");
+                None
+            }
+            Some(text) if text.contains('\0') => {
+                self.wrong(path, "NUL", "holds a NUL character");
+                None
+            }
+            Some(text) if text.len() > LONGEST => {
+                self.wrong(path, "TOO_LONG", format!("has {} bytes; at most {LONGEST} are possible", text.len()));
                 None
             }
             Some(text) => Some(text.to_owned()),
             None => {
-                self.wrong(path, format!("is {}; a text in quotes is needed", kind(value)));
+                self.wrong(path, "BAD_TYPE", format!("is {}; a text in quotes is needed", kind(value)));
                 None
             }
         }
@@ -91,7 +94,7 @@ impl Reading {
     ) -> Vec<T> {
         let Some(value) = value.filter(|value| !value.is_null()) else { return Vec::new() };
         let Some(items) = value.as_array() else {
-            self.wrong(path, format!("is {}; a list is needed", kind(value)));
+            self.wrong(path, "BAD_TYPE", format!("is {}; a list is needed", kind(value)));
             return Vec::new();
         };
         items.iter().enumerate().filter_map(|(at, item)| read(self, &format!("{path}[{at}]"), item)).collect()
@@ -100,18 +103,19 @@ impl Reading {
     pub fn flag(&mut self, path: &str, value: Option<&Value>) -> bool {
         let Some(value) = value.filter(|value| !value.is_null()) else { return false };
         if !value.is_boolean() {
-            self.wrong(path, format!("is {}; true or false is needed", kind(value)));
+            self.wrong(path, "BAD_TYPE", format!("is {}; true or false is needed", kind(value)));
         }
         value.as_bool().unwrap_or(false)
     }
 
-    /// A whole number within a range.
-    pub fn number(&mut self, path: &str, value: Option<&Value>, range: RangeInclusive<u64>) -> Option<u32> {
+    /// A whole number within a range; `code` when it lies outside.
+    pub fn number(&mut self, path: &str, code: &str, value: Option<&Value>, range: RangeInclusive<u64>) -> Option<u32> {
         let value = value.filter(|value| !value.is_null())?;
         let number = whole(value).filter(|number| range.contains(number));
         if number.is_none() {
             let needed = format!("a whole number from {} to {} is needed", range.start(), range.end());
-            self.wrong(path, format!("is {}; {needed}", kind(value)));
+            let code = if value.is_number() { code } else { "BAD_TYPE" };
+            self.wrong(path, code, format!("is {}; {needed}", kind(value)));
         }
         number.and_then(|number| u32::try_from(number).ok())
     }
@@ -130,7 +134,7 @@ impl Reading {
                 Unit::Gibi => ("GiB", "`40Gi`"),
             };
             let needed = format!("a whole number of {unit}, or a text such as {examples}, is needed");
-            self.wrong(path, format!("is {}; {needed}", kind(value)));
+            self.wrong(path, "POOL_SHAPE", format!("is {}; {needed}", kind(value)));
         }
         amount
     }
@@ -139,13 +143,13 @@ impl Reading {
     pub fn object<'v>(&mut self, path: &str, value: Option<&'v Value>, known: Option<&[&str]>) -> Option<&'v Object> {
         let value = value.filter(|value| !value.is_null())?;
         let Some(object) = value.as_object() else {
-            self.wrong(path, format!("is {}; an object is needed", kind(value)));
+            self.wrong(path, "BAD_TYPE", format!("is {}; an object is needed", kind(value)));
             return None;
         };
         for key in object.keys() {
             if known.is_some_and(|known| !known.contains(&key.as_str())) {
                 let known = known.unwrap_or_default().join(", ");
-                self.wrong(path, format!("the key {:?} is not known; known are {known}", clip(key)));
+                self.wrong(path, "UNKNOWN_KEY", format!("the key {:?} is not known; known are {known}", clip(key)));
             }
         }
         Some(object)
@@ -181,7 +185,8 @@ fn kind(value: &Value) -> String {
     }
 }
 
-fn clip(text: &str) -> String {
+/// The first 60 characters.
+pub fn clip(text: &str) -> String {
     let clipped: String = text.chars().take(60).collect();
     if clipped.len() < text.len() { clipped + "…" } else { clipped }
 }
@@ -216,10 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn many_mistakes_are_counted() {
-        let mut reading = Reading::default();
-        (0..25).for_each(|at| reading.wrong("p", at));
-        let fault = reading.end().unwrap_err();
-        assert!(fault.message.ends_with("p: 19. And 5 more"), "{fault}");
+    fn texts_that_no_field_can_hold_are_mistakes() {
+        for (text, code) in [("a\0b".to_owned(), "NUL"), ("x".repeat(5000), "TOO_LONG"), (String::new(), "EMPTY")] {
+            let mut reading = Reading::default();
+            assert_eq!(reading.text("p", Some(&json!(text))), None);
+            assert_eq!(reading.mistakes()[0].code, code);
+        }
     }
 }

@@ -4,12 +4,12 @@
 //! whenever an answer is lost or refused. `Completed` and `Failed` there are final.
 
 use agentkube_sdk::http::{Encoding, Request, Response};
-use agentkube_sdk::job_source::{Completion, Settled, Settlement};
+use agentkube_sdk::job_source::{Completion, Failure, Settled, Settlement};
 use agentkube_sdk::{Class, Fault, Outcome, Reference, Result, log, path};
 use serde_json::{Value, json};
 
 use crate::api::{self, Core, Object, ServiceType, refusal, words};
-use crate::config::Config;
+use crate::config::{Config, Names};
 use crate::{jobs, report};
 
 /// Most bytes of an error message: Core shows it to people and matches regular expressions against it.
@@ -29,7 +29,7 @@ pub async fn settle(core: &Core, config: &Config, id: &str, service: &str, settl
         jobs::claim(core, config, id).await?;
     }
     let sent = match &settlement {
-        Settlement::Failed(fault) => fail(core, id, &message(fault)).await,
+        Settlement::Failed(failure) => fail(core, id, &message(failure)).await,
         Settlement::Completed(completion) => complete(core, config, &job, completion).await,
     };
     match sent {
@@ -69,7 +69,7 @@ async fn asked_again(
 fn over(job: &api::Job, settlement: &Settlement) -> Option<Settled> {
     let same = match (job.status.as_str(), settlement) {
         ("Completed", Settlement::Completed(_)) => true,
-        ("Failed", Settlement::Failed(fault)) => job.error_message.as_deref().unwrap_or_default() == message(fault),
+        ("Failed", Settlement::Failed(failure)) => job.error_message.as_deref().unwrap_or_default() == message(failure),
         ("Completed" | "Failed", _) => false,
         _ => return None,
     };
@@ -80,12 +80,19 @@ async fn fail(core: &Core, id: &str, message: &str) -> Result<Response> {
     core.post(&path!("jobs", id, "fail")).json(&json!({ "errorMessage": message })).send().await
 }
 
-/// The text that Core's regular expressions see: the code first.
-fn message(fault: &Fault) -> String {
-    let mut text = plain(&fault.to_string());
-    if text.len() > MESSAGE {
-        let cut = (0..=MESSAGE - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(cut.unwrap_or(0));
+/// The text that Core's regular expressions see: the code first. Core keeps nothing else of a failure, so what stands after it is told
+/// in the same text.
+fn message(failure: &Failure) -> String {
+    let status = failure.status.as_ref().map(|status| plain(&report::summary(status))).unwrap_or_default();
+    let status = cut(status, MESSAGE / 4);
+    cut(plain(&failure.fault.to_string()), MESSAGE - status.len()) + &status
+}
+
+/// At most so many bytes of it.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
         text.push('…');
     }
     text
@@ -127,7 +134,7 @@ async fn complete_as(
     let data = without_nul(report::instance_data(completion, jobs::spec(config, job)));
     let id = instance.map(|id| format!("\"agentInstanceId\":{},", json!(id))).unwrap_or_default();
     let head = format!("{{{id}\"agentInstanceData\":{data}");
-    let (properties, kubeconfig) = match service {
+    let (mut properties, mut kubeconfig) = match service {
         // What is written while an update is completed is lost: Core puts the job's parameters in its place.
         Some(service) if job.action != "update" && job.action != "delete" => {
             let kind = core.service_type(&service.service_type_id).await?.unwrap_or_default();
@@ -140,21 +147,46 @@ async fn complete_as(
     if properties.is_empty() && kubeconfig.is_none() {
         return request().part(head + "}").send().await;
     }
-    let full =
-        |kubeconfig| with_properties(request().part(head.clone()), config, properties.clone(), kubeconfig).send();
-    let answer = match full(kubeconfig.clone()).await {
+    let full = |properties: &Object, kubeconfig: &Option<Reference>| {
+        with_properties(request().part(head.clone()), config, properties.clone(), kubeconfig.clone()).send()
+    };
+    let mut answer = match full(&properties, &kubeconfig).await {
         // The kubeconfig was not to be had, and nothing was sent; that must not hold up the job.
         Err(fault) if kubeconfig.is_some() && matches!(fault.class, Class::Denied | Class::NotFound) => {
             log::error("the kubeconfig cannot be delivered; the job is completed without it", &[("fault", &fault)]);
-            full(None).await?
+            kubeconfig = None;
+            full(&properties, &kubeconfig).await?
         }
         sent => sent?,
     };
-    if answer.status != 400 || !words(&answer).contains("validation failed") {
-        return Ok(answer);
+    // The transaction was rolled back. What Core refuses is left out, and nothing else; of several it names none, so the least
+    // important goes first.
+    while answer.status == 400 && words(&answer).contains("validation failed") {
+        let names = &config.properties;
+        let Some(refused) = refused(&words(&answer), names, &properties, kubeconfig.is_some()) else { break };
+        log::warn("Core refuses a property; it is left out", &[("property", &refused), ("refusal", &words(&answer))]);
+        if refused == names.kubeconfig {
+            kubeconfig = None;
+        }
+        properties.remove(&refused);
+        answer = match properties.is_empty() && kubeconfig.is_none() {
+            true => request().part(head.clone() + "}").send().await?,
+            false => full(&properties, &kubeconfig).await?,
+        };
     }
-    log::warn("Core refuses the properties; the job is completed without them", &[("refusal", &words(&answer))]);
-    request().part(head + "}").send().await
+    Ok(answer)
+}
+
+/// Which of the properties that were sent goes: the one that Core names, or else the least important one.
+fn refused(words: &str, names: &Names, sent: &Object, kubeconfig: bool) -> Option<String> {
+    let is_sent = |name: &&String| sent.contains_key(*name) || (kubeconfig && **name == names.kubeconfig);
+    let told = words.split("validation failed: ").nth(1).unwrap_or_default();
+    let least_first = [&names.nodes, &names.ca, &names.endpoint, &names.kubeconfig];
+    let named = least_first
+        .into_iter()
+        .filter(is_sent)
+        .find(|name| told.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with([':', '.', '[', ' '])));
+    named.or_else(|| least_first.into_iter().find(is_sent)).cloned()
 }
 
 /// The rest of the body. The kubeconfig is put in by the host.
@@ -190,6 +222,7 @@ fn written(
         })
     };
     let nodes = (!completion.nodes.is_empty()).then(|| report::nodes(completion));
+    let nodes = nodes.filter(|nodes| nodes.to_string().len() <= report::LARGEST);
     let values = [
         (&names.endpoint, completion.endpoint.clone().map(Value::from), &["string", "json"][..]),
         (&names.ca, completion.ca.clone().map(Value::from), &["string", "json"]),
@@ -210,7 +243,7 @@ mod tests {
     #[test]
     fn a_message_begins_with_its_code_and_fits() {
         let fault = Fault::exhausted("STORAGE_FULL", format!("no room\0 {}", "ü".repeat(9000)));
-        let text = message(&fault);
+        let text = message(&Failure { fault, status: None });
         assert!(text.starts_with("STORAGE_FULL: no room ü"), "{}", &text[..40]);
         assert!(text.len() <= MESSAGE && text.ends_with("ü…"), "{}", text.len());
     }
@@ -226,7 +259,7 @@ mod tests {
         let job = |status: &str, error: &str| -> api::Job {
             serde_json::from_value(json!({"id": "j", "status": status, "errorMessage": error})).unwrap()
         };
-        let failed = Settlement::Failed(Fault::invalid("A", "b"));
+        let failed = Settlement::Failed(Failure { fault: Fault::invalid("A", "b"), status: None });
         assert_eq!(over(&job("Failed", "A: b"), &failed), Some(Settled::Accepted));
         assert_eq!(over(&job("Failed", "Job marked as failed due to …"), &failed), Some(Settled::Late));
         assert_eq!(over(&job("Completed", ""), &failed), Some(Settled::Late));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agentkube_contract::{
-    Beat, Claimed, Cluster, Fault, Finding, Health, Identity, Job, JobSource, Page, Result, Sample, ServiceRow,
+    Beat, Claimed, Cluster, Finding, Health, Identity, Job, JobSource, Mistake, Page, Result, Sample, ServiceRow,
     Settled, Settlement,
 };
 use agentkube_sandbox::Plugin;
@@ -31,30 +31,26 @@ impl WithDefaults {
                 }
             }
         }
-        if let Some(fault) = job.wanted.as_ref().and_then(|wanted| self.check_settings(wanted).err()) {
-            job.problem.get_or_insert(fault);
-        }
+        let mistakes = job.wanted.as_ref().map(|wanted| self.wrong_settings(wanted));
+        job.found(mistakes.unwrap_or_default());
         job
     }
 
     /// What only one provider knows is checked by that provider's own schema.
-    fn check_settings(&self, wanted: &Cluster) -> Result<()> {
+    fn wrong_settings(&self, wanted: &Cluster) -> Vec<Mistake> {
         let plane = wanted.control_plane.provider.as_ref().or(self.defaults.control_plane.as_ref());
-        self.check(plane, &wanted.control_plane.settings)?;
-        for pool in &wanted.pools {
+        let plane = self.wrong("controlPlane.settings".to_owned(), plane, &wanted.control_plane.settings);
+        let pools = wanted.pools.iter().filter_map(|pool| {
             let provider = pool.provider.as_ref().or(self.defaults.node_provider.as_ref());
-            self.check(provider, &pool.settings)
-                .map_err(|fault| Fault { message: format!("pool `{}`: {}", pool.name, fault.message), ..fault })?;
-        }
-        Ok(())
+            self.wrong(format!("pools.{}.settings", pool.name), provider, &pool.settings)
+        });
+        plane.into_iter().chain(pools).collect()
     }
 
-    fn check(&self, provider: Option<&String>, settings: &str) -> Result<()> {
-        match provider.and_then(|name| self.plugins.get(name)) {
-            Some(plugin) => plugin.check_settings(settings),
-            // Which provider it is, the planner decides, or says that there is none.
-            None => Ok(()),
-        }
+    fn wrong(&self, path: String, provider: Option<&String>, settings: &str) -> Option<Mistake> {
+        // Which provider it is, the planner decides, or says that there is none.
+        let fault = self.plugins.get(provider?)?.check_settings(settings).err()?;
+        Some(Mistake::new(path, &fault.code, fault.message))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use agentkube_contract::{Class, Completion, ControlPlaneStatus, Fault, Node, NodeReport, Phase};
+use agentkube_contract::{Class, Completion, ControlPlaneStatus, Fault, Node, NodeReport, Phase, Standing};
 
 use super::perform::plain;
 use super::retry::Done;
 use super::{Run, json};
+use crate::plan::Known;
 use crate::settings::KubeconfigDelivery;
 
 impl Run<'_> {
@@ -30,6 +31,9 @@ impl Run<'_> {
 
     /// One report for each machine of the plan; all must be Ready.
     fn nodes(&self, seen: Vec<Node>) -> Result<Vec<NodeReport>, Fault> {
+        let known = Known::from_rows(&self.shared.world.journal.engine_rows(&self.intent.key)?)
+            .map_err(|error| Fault::internal("LEDGER", error.to_string()))?
+            .machines;
         self.plan
             .machines()
             .map(|machine| {
@@ -47,6 +51,7 @@ impl Run<'_> {
                     ready: node.ready,
                     version: node.version.clone(),
                     address: node.address.clone(),
+                    machine: known.iter().find(|row| row.key.name == *name).and_then(|row| row.external_id.clone()),
                 })
             })
             .collect()
@@ -66,7 +71,9 @@ impl Run<'_> {
             kubeconfig,
             version: status.version,
             phase: "Provisioned".to_owned(),
-            conditions: status.conditions,
+            // The times are added when the job ends.
+            conditions: status.conditions.into_iter().map(|condition| Standing { condition, since_ms: 0 }).collect(),
+            pools: Vec::new(),
             nodes,
             observed_generation: self.intent.generation,
             more: vec![("cluster".to_owned(), serde_json::Value::from(self.owner.cluster.clone()).to_string())],

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentkube_contract::{Class, Fault, Outcome, Settlement};
+use agentkube_contract::{Class, Fault, Outcome};
 use serde_json::Value;
 
 use super::Run;
@@ -38,7 +38,8 @@ impl Run<'_> {
             };
             if self.forever && (failures >= retry.tell_after || !fault.retryable()) {
                 let told = self.intent.fault.clone().unwrap_or_else(|| fault.clone());
-                world.journal.report(self.intent, Settlement::Failed(told)).await?;
+                let told = crate::status::failed(self.shared, self.intent, told, "Deleting")?;
+                world.journal.report(self.intent, told).await?;
                 self.shared.outbox_changed(&self.intent.key.source);
             }
             self.event(&step.id, Kind::Retrying, None, format!("{fault}; again in {:.1} s", wait.as_secs_f64()));

@@ -78,7 +78,7 @@ impl Journal {
         self.write(move |connection| {
             set_inbox(connection, at, &key.source, &job, "refused")?;
             audit::append(connection, at, (&key.source, &key.service), ENGINE, "refused", &format!("{job}: {fault}"))?;
-            outbox::put(connection, at, &key, &job, &Settlement::Failed(fault))
+            outbox::put(connection, at, &key, &job, &Settlement::failed(fault))
         })
         .await
     }

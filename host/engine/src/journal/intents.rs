@@ -200,7 +200,7 @@ fn supersede(connection: &Connection, at: Millis, key: &ServiceKey, by: Action) 
             Fault::new(Class::Conflict, "SUPERSEDED", format!("a newer job ({}) for the service took over", by.text()))
         });
         if let Some(job) = old.job {
-            outbox::put(connection, at, key, &job, &Settlement::Failed(fault))?;
+            outbox::put(connection, at, key, &job, &Settlement::failed(fault))?;
         }
     }
     Ok(())
@@ -327,7 +327,11 @@ impl Journal {
                 Settlement::Completed(completion) => {
                     (IntentState::Done, None, Some(serde_json::to_string(completion)?))
                 }
-                Settlement::Failed(fault) => (IntentState::Failed, Some(serde_json::to_string(fault)?), None),
+                Settlement::Failed(failure) => (
+                    IntentState::Failed,
+                    Some(serde_json::to_string(&failure.fault)?),
+                    failure.status.as_ref().map(serde_json::to_string).transpose()?,
+                ),
             };
             let changed = connection
                 .prepare_cached(

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agentkube_contract::{Class, Cluster, Fault, Item, MachineKey, Result};
+use agentkube_contract::cluster::clip;
+use agentkube_contract::mistake::refuse;
+use agentkube_contract::{Cluster, Item, MachineKey, Mistake, Result};
 use serde::{Deserialize, Serialize};
 
 /// Ledger kind of a machine; its name is the machine's name.
@@ -102,29 +104,39 @@ pub struct Providers {
 impl Providers {
     /// The description with the names of its providers filled in, so that a later change of defaults moves nothing.
     pub fn resolve(&self, wanted: &Cluster) -> Result<Cluster> {
+        refuse(&self.mistakes(wanted))?;
         let mut wanted = wanted.clone();
-        let name = wanted.control_plane.provider.clone().or_else(|| self.default_control_plane.clone());
-        wanted.control_plane.provider = Some(named(name, |name| self.control_planes.contains(name), "control plane")?);
+        let plane = &mut wanted.control_plane.provider;
+        *plane = plane.take().or_else(|| self.default_control_plane.clone());
         for pool in &mut wanted.pools {
-            let name = pool.provider.clone().or_else(|| self.default_nodes.clone());
-            pool.provider = Some(named(name, |name| self.nodes.contains_key(name), &format!("pool `{}`", pool.name))?);
+            pool.provider = pool.provider.take().or_else(|| self.default_nodes.clone());
         }
         Ok(wanted)
     }
+
+    /// Providers that the description names, or should name, and that do not exist.
+    pub fn mistakes(&self, wanted: &Cluster) -> Vec<Mistake> {
+        let plane = wanted.control_plane.provider.as_ref().or(self.default_control_plane.as_ref());
+        let plane = missing("controlPlane.provider".to_owned(), plane, |name| self.control_planes.contains(name));
+        let pools = wanted.pools.iter().filter_map(|pool| {
+            let path = format!("pools.{}.provider", clip(&pool.name));
+            let name = pool.provider.as_ref().or(self.default_nodes.as_ref());
+            missing(path, name, |name| self.nodes.contains_key(name))
+        });
+        plane.into_iter().chain(pools).collect()
+    }
 }
 
-fn named(name: Option<String>, known: impl Fn(&str) -> bool, whose: &str) -> Result<String> {
+fn missing(path: String, name: Option<&String>, known: impl Fn(&str) -> bool) -> Option<Mistake> {
     match name {
-        Some(name) if known(&name) => Ok(name),
-        Some(name) => Err(Fault::new(
-            Class::Invalid,
-            "UNKNOWN_PROVIDER",
-            format!("{whose}: no provider `{}` of that role is configured", agentkube_contract::cluster::clip(&name)),
-        )),
-        None => Err(Fault::new(
-            Class::Invalid,
-            "NO_PROVIDER",
-            format!("{whose} names no provider, and the configuration has no default for it under [defaults]"),
-        )),
+        Some(name) if known(name) => None,
+        Some(name) => {
+            let text = format!("no provider `{}` of that role is configured", clip(name));
+            Some(Mistake::new(path, "UNKNOWN_PROVIDER", text))
+        }
+        None => {
+            let text = "is missing, and the configuration has no default for it under [defaults]";
+            Some(Mistake::new(path, "NO_PROVIDER", text))
+        }
     }
 }

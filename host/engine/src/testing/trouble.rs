@@ -45,8 +45,12 @@ fn every_step_that_fails_for_good_is_undone_and_undoing_twice_is_harmless() {
             life.until_settled("j1");
             let job = cloud.job("j1");
             assert_eq!(job.state, JobState::Failed, "{call}");
-            let Some(Settlement::Failed(fault)) = job.settlement else { panic!("{call}") };
+            let Some(Settlement::Failed(failure)) = job.settlement else { panic!("{call}") };
+            let (fault, status) = (failure.fault, failure.status.unwrap());
             assert_eq!(fault.code, "BROKEN", "{call}");
+            assert_eq!((status.phase.as_str(), status.nodes.len()), ("Undone", 0), "{call}");
+            let last = status.conditions.last().unwrap();
+            assert_eq!((last.condition.name.as_str(), last.condition.reason.as_str()), ("JobSucceeded", "BROKEN"));
             assert!(fault.message.starts_with("step "), "{call}: {}", fault.message);
             assert_eq!(cloud.flaws_empty(), Vec::<String>::new(), "{call}");
             cloud.ask("j2", "s1", "delete", None);
@@ -112,6 +116,14 @@ fn a_failed_create_may_be_kept_and_the_next_goes_on_from_it() {
     life.until_settled("j2");
     assert_eq!(cloud.job("j2").state, JobState::Completed);
     assert_eq!(cloud.flaws_standing(2), Vec::<String>::new());
+    let Some(Settlement::Failed(failure)) = cloud.job("j1").settlement else { panic!() };
+    let failed = failure.status.unwrap();
+    assert_eq!((failed.phase.as_str(), failed.nodes.len(), failed.observed_generation), ("Failed", 2, 1));
+    assert!(failed.nodes.iter().all(|node| node.machine.is_some()), "{failed:?}");
+    let Some(Settlement::Completed(status)) = cloud.job("j2").settlement else { panic!() };
+    assert_eq!((status.phase.as_str(), status.nodes.len(), status.observed_generation), ("Provisioned", 2, 2));
+    assert!(status.more.iter().any(|(name, text)| name == "lastFailure" && text.contains("BROKEN")), "{status:?}");
+    assert!(status.conditions.iter().all(|standing| standing.since_ms > 0), "{status:?}");
 }
 
 #[test]
@@ -144,7 +156,7 @@ fn a_delete_supersedes_a_running_create() {
     life.until_settled("j2");
     assert_eq!(cloud.job("j2").state, JobState::Completed);
     assert_eq!(cloud.flaws_empty(), Vec::<String>::new());
-    assert!(matches!(cloud.job("j1").late, Some(Settlement::Failed(fault)) if fault.code == "SUPERSEDED"));
+    assert!(matches!(cloud.job("j1").late, Some(Settlement::Failed(failure)) if failure.fault.code == "SUPERSEDED"));
 }
 
 #[test]
@@ -234,11 +246,11 @@ fn what_cannot_be_done_is_claimed_and_failed_with_its_code() {
     let life = Life::new(Arc::clone(&cloud));
     life.run(&Kill::at(0), |engine| ["j1", "j2", "j3", "j4", "j5", "j6"].iter().all(|job| life.settled(engine, job)));
     let code = |job: &str| match cloud.job(job).settlement {
-        Some(Settlement::Failed(fault)) => fault.code,
+        Some(Settlement::Failed(failure)) => failure.fault.code,
         other => panic!("{job}: {other:?}"),
     };
     let codes: Vec<String> = ["j1", "j2", "j3", "j4", "j5", "j6"].iter().map(|job| code(job)).collect();
-    assert_eq!(codes, ["UNSUPPORTED", "UNSUPPORTED", "VERSION", "NO_DESCRIPTION", "UNKNOWN_PROVIDER", "BROKEN"]);
+    assert_eq!(codes, ["UNSUPPORTED", "UNSUPPORTED", "BAD_PROPERTIES", "NO_DESCRIPTION", "BAD_PROPERTIES", "BROKEN"]);
     assert_eq!(cloud.flaws_empty(), Vec::<String>::new());
 }
 
@@ -250,7 +262,8 @@ fn another_installations_control_plane_is_left_alone() {
     cloud.truth.lock().unwrap().control_planes.insert(cluster.clone(), object);
     let life = Life::new(Arc::clone(&cloud));
     life.until_settled("j1");
-    let Some(Settlement::Failed(fault)) = cloud.job("j1").settlement else { panic!() };
+    let Some(Settlement::Failed(failure)) = cloud.job("j1").settlement else { panic!() };
+    let fault = failure.fault;
     assert_eq!((fault.code.as_str(), fault.scope), ("FOREIGN_CONTROL_PLANE", Scope::Machine));
     assert!(cloud.truth.lock().unwrap().control_planes.contains_key(&cluster));
     assert!(!cloud.log().iter().any(|line| line.starts_with("> create ")), "nothing was made before the fence");

@@ -141,7 +141,7 @@ impl Default for ConnectionLimits {
             timeout_ms: 30_000,
             connect_timeout_ms: 5_000,
             request_bytes: 16 << 20,
-            response_bytes: 8 << 20,
+            response_bytes: 16 << 20,
             concurrent: 64,
         }
     }

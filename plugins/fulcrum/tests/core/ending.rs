@@ -1,6 +1,6 @@
 //! How jobs end: accepted, late, lost on the way, refused.
 
-use agentkube_sdk::job_source::{Settled, Settlement};
+use agentkube_sdk::job_source::{Failure, Settled, Settlement};
 use agentkube_sdk::testing::kill_at_every_host_call;
 use agentkube_sdk::{Fault, JobSource};
 use lab_core::{Fault as Broken, Matching, Settings};
@@ -38,7 +38,11 @@ fn a_completion_stores_everything_and_the_kubeconfig_by_reference() {
         (&json!(1), &json!("Provisioned"), &json!("v1.35.2"))
     );
     assert_eq!(data["observedGeneration"], 1);
-    assert_eq!(data["pools"]["a"]["nodes"].as_array().unwrap().len(), 2);
+    let pool = &data["pools"]["a"];
+    assert_eq!((&pool["wanted"], &pool["ready"], &pool["provider"]), (&json!(2), &json!(2), &json!("machines")));
+    assert_eq!(pool["nodes"].as_array().unwrap().len(), 2);
+    assert_eq!(pool["nodes"][0]["machine"], "pve/k-a-00");
+    assert_eq!(data["conditions"][0]["lastTransitionTime"], "2026-11-20T11:53:20Z");
     assert_eq!(data["spec"]["nodePools"]["a"]["count"], 2);
     assert_eq!(data["more"]["cluster"], "kabc");
     assert!(data["spec"].get("kubeconfig").is_none());
@@ -202,9 +206,42 @@ fn refused_properties_do_not_hold_up_the_job() {
     let service = lab.started();
     let row = lab.queue.borrow_mut().service(&service);
     assert_eq!((&row["status"], &row["agentInstanceData"]["schema"]), (&json!("Started"), &json!(1)));
-    assert!(row["properties"].get("kubeconfig").is_none());
+    assert!(row["properties"].get("apiEndpoint").is_none());
+    for kept in ["kubeconfig", "clusterCa", "nodes"] {
+        assert!(row["properties"].get(kept).is_some(), "{kept}: Core named the refused one, and only that is left out");
+    }
     assert_eq!(lab.world.sent("POST", "/api/v1/jobs/*/complete"), 2);
-    assert!(lab.world.logs().iter().any(|line| line.contains("refuses the properties")));
+    assert!(lab.world.logs().iter().any(|line| line.contains("refuses a property") && line.contains("apiEndpoint")));
+}
+
+#[test]
+fn of_several_refused_properties_that_core_does_not_name_as_many_as_needed_go() {
+    let mut kind = service_type();
+    for name in ["apiEndpoint", "clusterCa"] {
+        kind["propertySchema"]["properties"][name]["validators"] =
+            json!([{"type": "pattern", "config": {"pattern": "^ftp:"}}]);
+    }
+    let lab = Lab::with(Settings::default(), kind);
+    let service = lab.started();
+    let row = lab.queue.borrow_mut().service(&service);
+    assert_eq!(row["status"], "Started");
+    assert_eq!(row["properties"]["kubeconfig"], KUBECONFIG);
+    assert!(row["properties"].get("apiEndpoint").is_none() && row["properties"].get("clusterCa").is_none());
+}
+
+#[test]
+fn a_failure_says_what_stands_and_core_gets_the_same_text_again() {
+    let lab = Lab::new();
+    lab.order();
+    let job = lab.claimed();
+    let Settlement::Completed(mut status) = lab.completed() else { unreachable!() };
+    (status.phase, status.nodes[0].ready) = ("Failed".to_owned(), false);
+    status.conditions[0].condition.status = Some(false);
+    let failed = Settlement::Failed(Failure { fault: Fault::invalid("X", "because"), status: Some(status) });
+    assert_eq!(lab.settle(&job, failed.clone()), Ok(Settled::Accepted));
+    assert_eq!(lab.settle(&job, failed), Ok(Settled::Accepted));
+    let told = "X: because [phase Failed; generation 1; 3 of 3 machines, 2 Ready; endpoint https://10.0.0.5:6443; Ready=False]";
+    assert_eq!(lab.queue.borrow().error(&job.id), told);
 }
 
 #[test]
@@ -259,8 +296,9 @@ fn what_the_database_refuses_is_taken_out_before() {
     lab.queue.borrow_mut().act(&service, "stop");
     let job = lab.claimed();
     let fault = Fault::internal("ODD", format!("\0{}", "x".repeat(100_000)));
-    assert_eq!(lab.settle(&job, Settlement::Failed(fault.clone())), Ok(Settled::Accepted));
-    assert_eq!(lab.settle(&job, Settlement::Failed(fault)), Ok(Settled::Accepted));
+    let failed = Settlement::Failed(Failure { fault, status: None });
+    assert_eq!(lab.settle(&job, failed.clone()), Ok(Settled::Accepted));
+    assert_eq!(lab.settle(&job, failed), Ok(Settled::Accepted));
     let error = lab.queue.borrow().error(&job.id);
     assert!(error.starts_with("ODD: xxx") && error.len() <= 8192);
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use agentkube_plugin_fulcrum::{Fulcrum, manifest};
 use agentkube_sdk::JobSource;
 use agentkube_sdk::http::Response;
-use agentkube_sdk::job_source::{Completion, Job, Node, Settlement};
+use agentkube_sdk::job_source::{Completion, Failure, Job, Node, PoolReport, Settlement, Standing};
+use agentkube_sdk::observed::Condition;
 use agentkube_sdk::testing::{Reply, Sent, World, empty};
 use agentkube_sdk::{Fault, Result};
 use lab_core::{ADMIN_TOKEN, Core, Settings};
@@ -211,7 +212,9 @@ impl Lab {
             ready: true,
             version: "v1.35.2".to_owned(),
             address: "10.0.0.7".to_owned(),
+            machine: Some(format!("pve/{name}")),
         };
+        let pool = |name: &str, wanted| PoolReport { name: name.to_owned(), provider: "machines".to_owned(), wanted };
         Settlement::Completed(Completion {
             instance_id: "lab/core/1".to_owned(),
             endpoint: Some("https://10.0.0.5:6443".to_owned()),
@@ -219,7 +222,16 @@ impl Lab {
             kubeconfig: Some(kubeconfig),
             version: Some("v1.35.2".to_owned()),
             phase: "Provisioned".to_owned(),
-            conditions: Vec::new(),
+            conditions: vec![Standing {
+                condition: Condition {
+                    name: "Ready".to_owned(),
+                    status: Some(true),
+                    reason: "Provisioned".to_owned(),
+                    message: String::new(),
+                },
+                since_ms: START,
+            }],
+            pools: vec![pool("a", 2), pool("b", 1)],
             nodes: vec![node("k-a-00", "a"), node("k-a-01", "a"), node("k-b-00", "b")],
             observed_generation: 1,
             more: vec![("cluster".to_owned(), "\"kabc\"".to_owned())],
@@ -234,5 +246,9 @@ pub fn wanted() -> Value {
 }
 
 pub fn failed(code: &str) -> Settlement {
-    Settlement::Failed(Fault::invalid(code, "because"))
+    Settlement::Failed(Failure { fault: Fault::invalid(code, "because"), status: None })
+}
+
+pub fn because(fault: Fault) -> Settlement {
+    Settlement::Failed(Failure { fault, status: None })
 }

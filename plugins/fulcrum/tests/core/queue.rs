@@ -5,7 +5,7 @@ use agentkube_sdk::{JobSource, Scope};
 use lab_core::{Fault, Matching, Settings};
 use serde_json::{Value, json};
 
-use crate::lab::{KUBECONFIG, Lab, failed, service_type, wanted};
+use crate::lab::{KUBECONFIG, Lab, because, failed, service_type, wanted};
 
 #[test]
 fn a_job_is_told_in_the_contracts_words() {
@@ -98,7 +98,7 @@ fn an_update_that_says_nothing_is_a_problem_and_failing_it_loses_nothing() {
     let job = lab.claimed();
     let problem = job.problem.clone().unwrap();
     assert_eq!((problem.code.as_str(), job.wanted.is_none()), ("UPDATE_WITHOUT_PARAMS", true));
-    lab.settle(&job, agentkube_sdk::job_source::Settlement::Failed(problem)).unwrap();
+    lab.settle(&job, because(problem)).unwrap();
     let row = lab.queue.borrow_mut().service(&service);
     assert_eq!((&row["status"], &row["properties"]["kubernetesVersion"]), (&json!("Started"), &json!("v1.35.2")));
 }
@@ -109,9 +109,11 @@ fn a_refused_update_leaves_state_and_properties_as_they_were() {
     let service = lab.started();
     lab.queue.borrow_mut().change(&service, json!({"nodePools": {"a": {"size": "s9", "count": 1}}}));
     let job = lab.claimed();
-    let problem = job.problem.clone().unwrap();
-    assert!(problem.message.contains("nodePools.a.size: \"s9\""), "{problem}");
-    lab.settle(&job, agentkube_sdk::job_source::Settlement::Failed(problem)).unwrap();
+    let mistake = job.mistakes[0].clone();
+    assert_eq!((mistake.path.as_str(), mistake.code.as_str()), ("nodePools.a.size", "UNKNOWN_SIZE"));
+    assert_eq!(job.wanted.as_ref().unwrap().pools.len(), 1, "the host looks at the rest of it");
+    let told = format!("{}: {}", mistake.path, mistake.text);
+    lab.settle(&job, because(agentkube_sdk::Fault::invalid("BAD_PROPERTIES", told))).unwrap();
     let row = lab.queue.borrow_mut().service(&service);
     assert_eq!((&row["status"], &row["properties"]["nodePools"]), (&json!("Started"), &wanted()["nodePools"]));
     assert!(lab.queue.borrow().error(&job.id).starts_with("BAD_PROPERTIES: nodePools.a.size"));
@@ -123,7 +125,7 @@ fn an_order_that_fails_for_its_properties_can_be_corrected() {
     let group = lab.queue.borrow().group.clone();
     let service = lab.queue.borrow_mut().order_in(&group, json!({"kubernetesVersion": "v1.35.2", "nodePools": []}));
     let job = lab.claimed();
-    lab.settle(&job, agentkube_sdk::job_source::Settlement::Failed(job.problem.clone().unwrap())).unwrap();
+    lab.settle(&job, because(agentkube_sdk::Fault::invalid("BAD_PROPERTIES", job.mistakes[0].text.clone()))).unwrap();
     lab.queue.borrow_mut().change(&service, wanted());
     assert_eq!(lab.done().wanted.unwrap().pools.len(), 2);
     assert_eq!(lab.queue.borrow_mut().service(&service)["status"], "Started");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use agentkube_contract::{
-    Beat, Claimed, Completion, Finding, Health, Identity, Job, JobSource, Page, Result, Sample, ServiceKey, ServiceRow,
-    Settled, Settlement,
+    Beat, Claimed, Completion, Finding, Health, Identity, Job, JobSource, Mistake, Page, Result, Sample, ServiceKey,
+    ServiceRow, Settled, Settlement,
 };
 use async_trait::async_trait;
 
@@ -123,8 +123,15 @@ impl From<wit::Job> for Job {
             created_ms: job.created_ms,
             wanted: job.wanted.map(Into::into),
             problem: job.problem.map(Into::into),
+            mistakes: all(job.mistakes),
             more: job.more,
         }
+    }
+}
+
+impl From<wit::Mistake> for Mistake {
+    fn from(mistake: wit::Mistake) -> Self {
+        Mistake { path: mistake.path, code: mistake.code, text: mistake.text }
     }
 }
 
@@ -138,7 +145,10 @@ impl From<&Settlement> for wit::Settlement {
     fn from(settlement: &Settlement) -> Self {
         match settlement {
             Settlement::Completed(completion) => wit::Settlement::Completed(completion.as_ref().into()),
-            Settlement::Failed(fault) => wit::Settlement::Failed(fault.clone().into()),
+            Settlement::Failed(failure) => wit::Settlement::Failed(wit::Failure {
+                fault: failure.fault.clone().into(),
+                status: failure.status.as_ref().map(Into::into),
+            }),
         }
     }
 }
@@ -151,7 +161,17 @@ impl From<&Completion> for wit::Completion {
             ready: node.ready,
             version: node.version.clone(),
             address: node.address.clone(),
+            machine: node.machine.clone(),
         });
+        let pools = c.pools.iter().map(|pool| wit::PoolReport {
+            name: pool.name.clone(),
+            provider: pool.provider.clone(),
+            wanted: pool.wanted,
+        });
+        let conditions = c
+            .conditions
+            .iter()
+            .map(|standing| wit::Standing { condition: (&standing.condition).into(), since_ms: standing.since_ms });
         wit::Completion {
             instance_id: c.instance_id.clone(),
             endpoint: c.endpoint.clone(),
@@ -159,7 +179,8 @@ impl From<&Completion> for wit::Completion {
             kubeconfig: c.kubeconfig.as_ref().map(|reference| reference.0.clone()),
             version: c.version.clone(),
             phase: c.phase.clone(),
-            conditions: all(&c.conditions),
+            conditions: conditions.collect(),
+            pools: pools.collect(),
             nodes: nodes.collect(),
             observed_generation: c.observed_generation,
             more: c.more.clone(),
