@@ -49,7 +49,7 @@ impl Engine {
         let providers = world.control_planes.keys().chain(world.node_providers.keys());
         let shared = Arc::new(Shared {
             settings,
-            sources: world.sources.keys().map(|name| (name.clone(), SourceState::default())).collect(),
+            sources: world.sources.keys().map(|name| (name.clone(), SourceState::new(settings.hold))).collect(),
             events: broadcast::channel(EVENTS).0,
             stop: watch::channel(false).0,
             steps: Arc::new(Semaphore::new(settings.limits.steps.max(1))),
@@ -82,6 +82,14 @@ impl Engine {
     pub fn set_disabled(&self, source: &str, disabled: bool) {
         if let Some(state) = self.shared.sources.get(source) {
             state.set_disabled(disabled);
+        }
+    }
+
+    /// Holds a source, or lets go of it: while held no new job of it is claimed. What runs goes on, results are delivered, and jobs
+    /// that the source holds for us already are taken up.
+    pub fn hold(&self, source: &str, held: bool) {
+        if let Some(state) = self.shared.sources.get(source) {
+            state.set_held(held);
         }
     }
 

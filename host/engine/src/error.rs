@@ -17,6 +17,14 @@ pub enum Error {
     /// A stored text is not what this version writes.
     #[error("journal: a stored record cannot be read: {0}")]
     Record(#[from] serde_json::Error),
+    /// What the file holds contradicts itself.
+    #[error("the journal {} is damaged: {found}", .path.display())]
+    Broken {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the database says.
+        found: String,
+    },
     /// The writer thread is gone.
     #[error("journal: it is closed")]
     Closed,
@@ -70,6 +78,30 @@ pub enum Error {
     /// A fault of a role or of the caller.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl Error {
+    /// A stable word for machines.
+    pub fn code(&self) -> &str {
+        match self {
+            Error::Broken { .. } => "JOURNAL_BROKEN",
+            Error::Sql(error) if damaged(error) => "JOURNAL_BROKEN",
+            Error::Sql(_) | Error::Commit(_) | Error::Record(_) | Error::Closed | Error::Io(_) => "JOURNAL",
+            Error::Locked(_) => "JOURNAL_LOCKED",
+            Error::Installation { .. } => "JOURNAL_INSTALLATION",
+            Error::Schema { .. } => "JOURNAL_SCHEMA",
+            Error::SourceGone { .. } => "SOURCE_GONE",
+            Error::Range { .. } => "CONFIG_RANGE",
+            Error::Superseded => "SUPERSEDED",
+            Error::Fault(fault) => &fault.code,
+        }
+    }
+}
+
+/// Whether the file is no database, or one that was damaged.
+pub(crate) fn damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 impl From<Error> for Fault {

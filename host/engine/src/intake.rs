@@ -38,7 +38,11 @@ pub(crate) async fn poll(shared: Arc<Shared>, name: String) {
             if state.disabled() {
                 return Ok(());
             }
+            // Asked also while held: that the queue answers is worth knowing.
             let jobs = source.pending().await?;
+            if state.held() {
+                return Ok(());
+            }
             take_all(&shared, &name, source.as_ref(), jobs).await
         }
         .await;
@@ -49,7 +53,10 @@ pub(crate) async fn poll(shared: Arc<Shared>, name: String) {
                 // A quarter more or less, so that installations that started together drift apart.
                 let poll = times.poll.as_millis().min(u128::from(u64::MAX)) as u64;
                 let wait = poll - poll / 4 + shared.world.random.below(poll / 2 + 1);
-                clock.sleep(std::time::Duration::from_millis(wait)).await;
+                tokio::select! {
+                    () = clock.sleep(std::time::Duration::from_millis(wait)) => {}
+                    () = state.released.notified() => {}
+                }
             }
             Err(fault) => {
                 failures = failures.saturating_add(1);

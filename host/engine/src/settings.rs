@@ -97,6 +97,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long things may take.
     pub times: Times,
+    /// Every source is held from the start, until [`Engine::hold`](crate::Engine::hold) lets go of it.
+    pub hold: bool,
 }
 
 impl Default for Settings {
@@ -119,6 +121,7 @@ impl Default for Settings {
                 create: seconds(60 * 60),
                 token: seconds(30 * 60),
             },
+            hold: false,
         }
     }
 }

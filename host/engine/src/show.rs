@@ -17,20 +17,37 @@ use crate::{Error, Result};
 #[derive(Default)]
 pub(crate) struct SourceState {
     disabled: AtomicBool,
+    held: AtomicBool,
     failures: AtomicU32,
     reached: AtomicU64,
     trouble: Mutex<Option<String>>,
     /// A result waits for delivery.
     pub(crate) outbox: Notify,
+    /// The hold is over: what waits in the queue can be taken at once.
+    pub(crate) released: Notify,
 }
 
 impl SourceState {
+    pub(crate) fn new(held: bool) -> Self {
+        SourceState { held: AtomicBool::new(held), ..SourceState::default() }
+    }
+
     pub(crate) fn disabled(&self) -> bool {
         self.disabled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_disabled(&self, disabled: bool) {
         self.disabled.store(disabled, Ordering::Relaxed);
+    }
+
+    pub(crate) fn held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_held(&self, held: bool) {
+        if self.held.swap(held, Ordering::Relaxed) && !held {
+            self.released.notify_one();
+        }
     }
 
     pub(crate) fn reached(&self, at: Millis) {
@@ -48,6 +65,7 @@ impl SourceState {
         let reached = self.reached.load(Ordering::Relaxed);
         SourceHealth {
             disabled: self.disabled(),
+            held: self.held(),
             failures: self.failures.load(Ordering::Relaxed),
             reached: (reached > 0).then_some(reached),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -60,6 +78,8 @@ impl SourceState {
 pub struct SourceHealth {
     /// An administrator switched us off there.
     pub disabled: bool,
+    /// No new job is taken for now, because work is not possible.
+    pub held: bool,
     /// Polls that failed since the last that did not.
     pub failures: u32,
     /// When a poll last succeeded.

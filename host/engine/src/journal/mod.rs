@@ -96,6 +96,7 @@ impl Journal {
             .collect::<Result<_>>()?;
         let lock = lock(path)?;
         let mut connection = Connection::open(path)?;
+        check(&connection, path)?;
         configure(&connection)?;
         schema::prepare(&mut connection, &options.installation)?;
         let reader = Connection::open(path)?;
@@ -172,6 +173,16 @@ fn lock(path: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => Err(Error::Locked(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// A damaged journal is refused before anything is built on it: every page is read once.
+fn check(connection: &Connection, path: &Path) -> Result<()> {
+    let found: String = match connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)) {
+        Ok(found) => found,
+        Err(error) if crate::error::damaged(&error) => error.to_string(),
+        Err(error) => return Err(error.into()),
+    };
+    if found == "ok" { Ok(()) } else { Err(Error::Broken { path: path.to_owned(), found }) }
 }
 
 fn configure(connection: &Connection) -> Result<()> {

@@ -268,3 +268,30 @@ fn a_journal_has_one_process() {
     drop(journal);
     file.open();
 }
+
+#[test]
+fn a_damaged_file_is_refused_with_its_code() {
+    let file = File::new();
+    let path = file.directory.path().join("journal");
+    let me = holder("iron", Some("s1"));
+    let journal = file.open();
+    for n in 0..200 {
+        intend(&journal, &me, &format!("machine-{n}"));
+    }
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+    let mut scribbled = whole.clone();
+    scribbled[4096..8192].fill(0xa5);
+    for (what, bytes) in [
+        ("another file", b"not a database, but long enough to be taken for one: ".repeat(100)),
+        ("cut off", whole[..whole.len() / 2].to_vec()),
+        ("scribbled over", scribbled),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = file.open_with(File::options()).err().unwrap_or_else(|| panic!("{what} was opened"));
+        assert_eq!(error.code(), "JOURNAL_BROKEN", "{what}: {error}");
+        assert!(error.to_string().contains("is damaged: "), "{error}");
+    }
+    std::fs::write(&path, whole).unwrap();
+    file.open();
+}

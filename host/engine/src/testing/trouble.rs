@@ -298,6 +298,39 @@ fn while_an_administrator_has_switched_us_off_nothing_is_claimed() {
 }
 
 #[test]
+fn while_a_source_is_held_nothing_new_is_claimed_and_what_runs_goes_on() {
+    let cloud = Cloud::with_create(1);
+    let mut life = Life::new(Arc::clone(&cloud));
+    life.until_settled("j1");
+    cloud.ask("j2", "s2", "create", Some(super::cloud::cluster(1)));
+    life.settings.hold = true;
+    // Only being let go of can wake it in time.
+    life.settings.times.poll = Duration::from_secs(3600);
+    let looks = std::cell::Cell::new(0);
+    assert!(life.run(&Kill::at(0), |engine| {
+        looks.set(looks.get() + 1);
+        let held = engine.health().sources["core"].held;
+        assert!(!held || cloud.job("j2").state == JobState::Pending);
+        match looks.get() {
+            100 => engine.hold("core", false),
+            n if n < 100 => assert!(held),
+            _ => {}
+        }
+        cloud.over("j2")
+    }));
+    // A hold in the middle of the work does not end it.
+    cloud.ask("j3", "s3", "create", Some(super::cloud::cluster(1)));
+    life.settings.hold = false;
+    life.settings.times.poll = Duration::from_millis(1);
+    assert!(life.run(&Kill::at(0), |engine| {
+        if cloud.job("j3").state != JobState::Pending {
+            engine.hold("core", true);
+        }
+        cloud.over("j3")
+    }));
+}
+
+#[test]
 fn a_step_that_does_not_end_is_dropped_and_tried_again() {
     let cloud = Cloud::with_create(1);
     let mut life = Life::new(Arc::clone(&cloud));
