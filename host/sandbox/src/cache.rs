@@ -12,19 +12,24 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Settings};
 
 /// The component behind these bytes: from the cache, or compiled and put there. It blocks for as long as compiling takes.
-pub(crate) fn load(engine: &Engine, directory: Option<&Path>, digest: &str, bytes: &[u8]) -> Result<Component> {
-    let Some(directory) = directory else {
+pub(crate) fn load(engine: &Engine, settings: &Settings, digest: &str, bytes: &[u8]) -> Result<Component> {
+    let Some(directory) = &settings.cache else {
         return compile(engine, bytes);
     };
-    prepare(directory)?;
+    if settings.keep_compiled {
+        prepare(directory)?;
+    }
     let path = path(engine, directory, digest);
     if let Some(component) = read(engine, &path) {
         return Ok(component);
     }
     let component = compile(engine, bytes)?;
+    if !settings.keep_compiled {
+        return Ok(component);
+    }
     let compiled = component.serialize().map_err(|e| Error::runtime("serializing a compiled component", e))?;
     // A cache that cannot be written costs time, not function.
     if let Err(error) = write(&path, &compiled) {
@@ -34,7 +39,7 @@ pub(crate) fn load(engine: &Engine, directory: Option<&Path>, digest: &str, byte
 }
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component> {
-    Component::new(engine, bytes).map_err(|e| Error::runtime("compiling the component", e))
+    Component::new(engine, bytes).map_err(|e| Error::Malformed(format!("{e:#}")))
 }
 
 fn path(engine: &Engine, directory: &Path, digest: &str) -> PathBuf {
@@ -50,12 +55,19 @@ fn prepare(directory: &Path) -> Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(fail)
 }
 
+/// The user that we run as.
+fn ours() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|about| about.uid())
+}
+
 #[allow(unsafe_code)]
 fn read(engine: &Engine, path: &Path) -> Option<Component> {
     let about = fs::symlink_metadata(path).ok()?;
-    let directory = fs::symlink_metadata(path.parent()?).ok()?;
-    // Only a plain file of the directory's owner that nobody else can write is one of ours.
-    if !about.is_file() || about.mode() & 0o077 != 0 || about.uid() != directory.uid() {
+    let directory = fs::metadata(path.parent()?).ok()?;
+    // Only a plain file that is ours and that nobody else can write was written by us, in a directory of which the same is true: what
+    // another user compiled would run with our rights.
+    let strange = |about: &fs::Metadata| about.mode() & 0o077 != 0 || ours().is_none_or(|own| own != about.uid());
+    if !about.is_file() || !directory.is_dir() || strange(&about) || strange(&directory) {
         tracing::warn!(path = %path.display(), "a cached component has an owner or mode that we never give; compiling again");
         return None;
     }

@@ -6,6 +6,27 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a plugin, a connection or the sandbox itself cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {}: {message}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        message: String,
+    },
+    /// The file is larger than any plugin.
+    #[error("{} has {size} bytes; a plugin has at most {limit}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Its bytes.
+        size: u64,
+        /// Most bytes that are read.
+        limit: u64,
+    },
+    /// There is nothing in the file.
+    #[error("this is not WebAssembly: the file is empty")]
+    Empty,
     /// The file is no WebAssembly.
     #[error("this is not WebAssembly")]
     NotWasm,
@@ -52,6 +73,9 @@ pub enum Error {
     /// The component imports what no plugin may have.
     #[error("the component imports {0}, which no plugin may have")]
     ImportForbidden(String),
+    /// Functions that it imports or exports have other types than the contract's.
+    #[error("the component does not fit contract 0.1: {0}")]
+    ContractMismatch(String),
     /// A core module could not be made a component.
     #[error("the module cannot be made a component: {0}")]
     Pack(String),
@@ -115,7 +139,9 @@ impl Error {
     /// A stable word for machines.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::NotWasm => "NOT_WASM",
+            Error::Unreadable { .. } => "PLUGIN_UNREADABLE",
+            Error::TooLarge { .. } => "PLUGIN_TOO_LARGE",
+            Error::Empty | Error::NotWasm => "NOT_WASM",
             Error::CoreModule => "CORE_MODULE",
             Error::Malformed(_) => "MALFORMED",
             Error::NoManifest { .. } => "NO_MANIFEST",
@@ -125,6 +151,7 @@ impl Error {
             Error::RoleMismatch { .. } => "ROLE_MISMATCH",
             Error::ImportNotCovered { .. } => "IMPORT_NOT_COVERED",
             Error::ImportForbidden(_) => "IMPORT_FORBIDDEN",
+            Error::ContractMismatch(_) => "CONTRACT_MISMATCH",
             Error::Pack(_) => "PACK",
             Error::PluginConfig { .. } => "PLUGIN_CONFIG",
             Error::NotGranted { .. } => "NOT_GRANTED",

@@ -204,9 +204,12 @@ impl Grants {
         ))
     }
 
-    /// Whether some namespace is granted for this; asked when the plugin is loaded.
+    /// Whether this is granted for some namespace and name; asked when the plugin is loaded.
     pub fn kube_somewhere(&self, connection: &str, verb: &str, group: &str, resource: &str) -> bool {
-        self.on(connection).flat_map(|grant| &grant.kube).any(|rule| rule.covers(verb, group, resource))
+        // Without a name no rule grants a Secret.
+        let secret = is_secret(&KubeUse { verb, group, resource, namespace: None, name: None });
+        let fits = |rule: &KubeGrant| rule.covers(verb, group, resource) && !(secret && rule.names.is_empty());
+        self.on(connection).flat_map(|grant| &grant.kube).any(fits)
     }
 
     /// Whether it may watch these objects in all namespaces; one watch then serves all waiters.
@@ -305,6 +308,11 @@ fn is_secret(what: &KubeUse<'_>) -> bool {
     what.group.is_empty() && what.resource.split('/').next() == Some("secrets")
 }
 
+/// Whether a grant's word for resources means Secrets by name. `*` alone means all that needs no name.
+fn about_secrets(word: &str) -> bool {
+    word != "*" && matches(word.split('/').next().unwrap_or_default(), "secrets")
+}
+
 fn check(grant: &Grant) -> std::result::Result<(), String> {
     let about = [
         grant.connection.is_some(),
@@ -319,6 +327,13 @@ fn check(grant: &Grant) -> std::result::Result<(), String> {
     }
     if grant.connection.is_none() && !(grant.requests.is_empty() && grant.kube.is_empty()) {
         return Err("requests and kube belong to a connection".to_owned());
+    }
+    let names_secrets =
+        |rule: &&KubeGrant| rule.group.is_empty() && rule.resources.iter().any(|word| about_secrets(word));
+    if grant.kube.iter().filter(names_secrets).any(|rule| rule.names.is_empty()) {
+        let message =
+            "Secrets are granted by name, never wholesale: add the names, such as names = [\"*-admin-kubeconfig\"]";
+        return Err(message.to_owned());
     }
     if grant.pass.is_some() == grant.to.is_empty() || grant.pass.is_none() && !grant.from.is_empty() {
         return Err("pass needs `to`, the connections it may go to; `from` and `to` belong to pass".to_owned());
@@ -358,5 +373,32 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
             None => false,
             Some(text) => (0..=text.len()).any(|at| text.get(at..).is_some_and(|tail| matches(rest, tail))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(kube: &str) -> Result<Grants> {
+        let grant = serde_json::json!({"connection": "admin", "kube": serde_json::from_str::<serde_json::Value>(kube).unwrap()});
+        Grants::new("planes", vec![serde_json::from_value(grant).unwrap()])
+    }
+
+    #[test]
+    fn secrets_are_granted_by_name_or_not_at_all() {
+        for resources in [r#"["secrets"]"#, r#"["namespaces", "secrets"]"#, r#"["secret*"]"#] {
+            let error = grants(&format!(r#"[{{"verbs": ["get"], "resources": {resources}}}]"#)).unwrap_err();
+            assert_eq!(error.code(), "BAD_GRANT", "{resources}");
+            assert!(error.to_string().contains("names = ["), "{error}");
+        }
+        let named = grants(r#"[{"verbs": ["get"], "resources": ["secrets"], "names": ["*-kubeconfig"]}]"#).unwrap();
+        assert!(named.kube_somewhere("admin", "get", "", "secrets"));
+        // Everything is everything but Secrets.
+        let all = grants(r#"[{"verbs": ["*"], "resources": ["*"]}]"#).unwrap();
+        assert!(all.kube_somewhere("admin", "get", "", "namespaces"));
+        assert!(!all.kube_somewhere("admin", "get", "", "secrets"));
+        // Secrets of another group are somebody's own kind.
+        grants(r#"[{"verbs": ["get"], "group": "example.org", "resources": ["secrets"]}]"#).unwrap();
     }
 }

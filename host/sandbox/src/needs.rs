@@ -1,7 +1,7 @@
 //! What a plugin needs against what it is given, checked when it is loaded.
 
 use agentkube_contract::Fault;
-use agentkube_manifest::Manifest;
+use agentkube_manifest::{KubeRule, Manifest};
 use serde_json::Value;
 
 use crate::core::names_at;
@@ -51,24 +51,51 @@ pub(crate) fn check_grants(plugin: &str, manifest: &Manifest, config: &Value, gr
     for need in &manifest.needs.kube {
         let connections = named(plugin, config, &need.connection, need.required, &need.purpose)?;
         for connection in connections {
-            let all = need.rules.iter().flat_map(|rule| {
-                rule.resources
-                    .iter()
-                    .flat_map(move |resource| rule.verbs.iter().map(move |verb| (&rule.group, resource, verb)))
-            });
-            for (group, resource, verb) in all {
-                if need.required && !grants.kube_somewhere(&connection, verb, group, resource) {
-                    let what = format!("to {verb} {resource} on connection `{connection}` ({})", need.purpose);
-                    let keys = format!(
-                        "connection = \"{connection}\", kube = [{{ group = \"{group}\", resources = [\"{resource}\"], \
-                         verbs = [\"{verb}\"], namespaces = [\"*\"] }}]"
-                    );
-                    return Err(missing(what, grants.line(&keys)));
-                }
+            let lacking = match need.required {
+                true => lacking(grants, &connection, &need.rules),
+                false => Vec::new(),
+            };
+            if let Some(first) = lacking.first() {
+                let (verb, resource) = (first.verbs.join(", "), &first.resource);
+                let what = format!("to {verb} {resource} on connection `{connection}` ({})", need.purpose);
+                let rules: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+                let keys = format!("connection = \"{connection}\", kube = [\n  {},\n]", rules.join(",\n  "));
+                return Err(missing(what, grants.line(&keys)));
             }
         }
     }
     Ok(())
+}
+
+/// What of a need no grant covers: one kind of object.
+struct Lacking<'a> {
+    group: &'a str,
+    resource: &'a str,
+    verbs: Vec<&'a str>,
+}
+
+impl std::fmt::Display for Lacking<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Lacking { group, resource, verbs } = self;
+        let verbs: Vec<String> = verbs.iter().map(|verb| format!("\"{verb}\"")).collect();
+        write!(f, "{{ group = \"{group}\", resources = [\"{resource}\"], verbs = [{}]", verbs.join(", "))?;
+        // Which names is the operator's to say; this asks for it.
+        let secret = group.is_empty() && resource.split('/').next() == Some("secrets");
+        f.write_str(if secret { ", names = [\"NAME-OR-PATTERN\"] }" } else { ", namespaces = [\"*\"] }" })
+    }
+}
+
+/// All that is missing at once, so that one paste mends it.
+fn lacking<'a>(grants: &Grants, connection: &str, rules: &'a [KubeRule]) -> Vec<Lacking<'a>> {
+    let kinds = rules.iter().flat_map(|rule| rule.resources.iter().map(move |resource| (rule, resource)));
+    kinds
+        .map(|(rule, resource)| {
+            let verbs = rule.verbs.iter().map(String::as_str);
+            let verbs = verbs.filter(|verb| !grants.kube_somewhere(connection, verb, &rule.group, resource)).collect();
+            Lacking { group: &rule.group, resource, verbs }
+        })
+        .filter(|lacking| !lacking.verbs.is_empty())
+        .collect()
 }
 
 /// The names of the connections that serve a need.

@@ -28,6 +28,15 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// Checks what [`load`](Plugin::load) would, but for the types of its functions; nothing is compiled, which is what takes time.
+    pub fn check(name: &str, bytes: &[u8], config: &Value, grants: &Grants) -> Result<Inspection> {
+        let inspection = package::inspect(bytes)?;
+        needs::check_config(name, &inspection.manifest.config_schema, config)?;
+        needs::check_grants(name, &inspection.manifest, config, grants)?;
+        package::validate(bytes)?;
+        Ok(inspection)
+    }
+
     /// Loads a component under its configured name. Nothing of it runs: manifest, imports, configuration and grants are checked,
     /// then it is compiled or taken from the cache.
     pub async fn load(
@@ -43,7 +52,7 @@ impl Plugin {
         needs::check_grants(name, &manifest, config, &grants)?;
         let component = sandbox.component(&digest, bytes).await?;
         let pre =
-            sandbox.linker().instantiate_pre(&component).map_err(|e| Error::runtime("linking the component", e))?;
+            sandbox.linker().instantiate_pre(&component).map_err(|e| Error::ContractMismatch(format!("{e:#}")))?;
         let (mut http, mut kube) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
         for need in &manifest.needs.http {
             for connection in names_at(config, &need.connection) {
@@ -125,6 +134,6 @@ impl Plugin {
             Role::ControlPlane => v0_1::check_control_plane(self.pre()),
             Role::NodeProvider => v0_1::check_node_provider(self.pre()),
         };
-        checked.map_err(|e| Error::runtime("checking the exports", e))
+        checked.map_err(|e| Error::ContractMismatch(format!("{e:#}")))
     }
 }

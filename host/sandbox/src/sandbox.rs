@@ -76,8 +76,8 @@ impl Sandbox {
     /// Compiles a component, or takes it from the cache; off the runtime.
     pub(crate) async fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component> {
         let _turn = self.compiling.acquire().await.map_err(|e| Error::runtime("compiling the component", e))?;
-        let (engine, directory, digest) = (self.engine.clone(), self.settings.cache.clone(), digest.to_owned());
-        tokio::task::spawn_blocking(move || cache::load(&engine, directory.as_deref(), &digest, &bytes))
+        let (engine, settings, digest) = (self.engine.clone(), self.settings.clone(), digest.to_owned());
+        tokio::task::spawn_blocking(move || cache::load(&engine, &settings, &digest, &bytes))
             .await
             .map_err(|e| Error::runtime("compiling the component", e))?
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Directory of compiled components; `None` compiles at every start.
     pub cache: Option<PathBuf>,
+    /// Whether that directory is made and added to; otherwise what it holds already is used and it stays as it is.
+    pub keep_compiled: bool,
     /// Instances from a preallocated pool: faster to make, more address space.
     pub pooling: bool,
     /// How many instances the pool holds; one call takes one.
@@ -28,6 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             cache: None,
+            keep_compiled: true,
             pooling: false,
             pool_size: 1000,
             tick: Duration::from_millis(5),

@@ -4,12 +4,13 @@
 //! - [`secret`]: secret values, read when used.
 //! - `address`, `resolver`: which addresses may be reached.
 //! - `tls`, `credential`, `kubeconfig`: whom we trust and what we show.
-//! - `transport`: one exchange. `scrub`: what never comes back.
+//! - `transport`: one exchange. `probe`: a first look at the other side. `scrub`: what never comes back.
 
 pub mod address;
 pub mod config;
 mod credential;
 mod kubeconfig;
+mod probe;
 mod resolver;
 mod scrub;
 pub mod secret;
@@ -32,6 +33,7 @@ use self::address::Cidr;
 use self::config::{ConnectionConfig, Kind, SecretSource};
 use self::credential::Credential;
 pub(crate) use self::kubeconfig::Pod;
+pub use self::probe::{Answered, Probe};
 use self::resolver::Resolver;
 use self::secret::Secret;
 use self::transport::Base;
@@ -77,6 +79,11 @@ impl Connections {
     /// The connection of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Connection>> {
         self.connections.get(name)
+    }
+
+    /// All connections, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.connections.values()
     }
 
     /// The value of a named secret as it is now; `None` when none is configured.

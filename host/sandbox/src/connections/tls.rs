@@ -130,11 +130,15 @@ impl ServerCertVerifier for Verifier {
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
         (self.on_handshake)();
         match &self.trust {
-            Trust::Fingerprint(wanted) if digest(&SHA256, end_entity).as_ref() == wanted => {
-                Ok(ServerCertVerified::assertion())
-            }
-            Trust::Fingerprint(_) => {
-                Err(rustls::Error::General("the server's certificate has another fingerprint".to_owned()))
+            Trust::Fingerprint(wanted) => {
+                let found = digest(&SHA256, end_entity);
+                if found.as_ref() == wanted {
+                    return Ok(ServerCertVerified::assertion());
+                }
+                let found: String = found.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+                Err(rustls::Error::General(format!(
+                    "its certificate has the fingerprint {found}, not the configured one"
+                )))
             }
             Trust::Authorities(verifier) => {
                 let name = self.server_name.as_ref().unwrap_or(server_name);

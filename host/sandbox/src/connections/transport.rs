@@ -264,7 +264,7 @@ impl Connection {
     }
 
     /// The address of a request: exactly the base and the path, whatever a parser would like to make of it.
-    fn url(&self, base: &Base, path: &str, query: &[(String, String)]) -> Result<Url, Fault> {
+    pub(super) fn url(&self, base: &Base, path: &str, query: &[(String, String)]) -> Result<Url, Fault> {
         let mut url = base.url.clone();
         let whole = format!("{}{path}", base.url.path().trim_end_matches('/'));
         url.set_path(&whole);
@@ -277,12 +277,16 @@ impl Connection {
         Ok(url)
     }
 
-    fn not_connected(&self, base: &Base, error: &reqwest::Error) -> Fault {
+    pub(super) fn not_connected(&self, base: &Base, error: &reqwest::Error) -> Fault {
         if let Some(denied) = find::<AddressDenied>(error) {
             self.metrics.denial("", "address");
             return Fault::new(Class::Denied, "ADDRESS_DENIED", denied.to_string());
         }
         let host = base.url.host_str().unwrap_or_default();
+        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::General(_)) = tls_error(error) {
+            let message = format!("connection `{}`: {host} is not who it should be: {}", self.name, root(error));
+            return Fault::new(Class::Unavailable, "SERVER_NOT_TRUSTED", message).scope(Scope::Provider);
+        }
         let what = if error.is_timeout() { "within the time for connecting".to_owned() } else { root(error) };
         Fault::new(
             Class::Unavailable,
@@ -292,7 +296,7 @@ impl Connection {
         .scope(Scope::Provider)
     }
 
-    fn lost(&self, error: &reqwest::Error) -> Fault {
+    pub(super) fn lost(&self, error: &reqwest::Error) -> Fault {
         if let Some(alert) = refused_certificate(error) {
             let message = format!("connection `{}`: the server refused our certificate: {alert:?}", self.name);
             return Fault::new(Class::Unauthorized, "CERTIFICATE_REFUSED", message).scope(Scope::Provider);
@@ -305,7 +309,7 @@ impl Connection {
         .outcome(Outcome::Unknown)
     }
 
-    fn timed_out(&self) -> Fault {
+    pub(super) fn timed_out(&self) -> Fault {
         Fault::new(
             Class::Timeout,
             "ANSWER_TIMEOUT",
@@ -353,8 +357,7 @@ fn reason(response: &Response) -> String {
 /// already; the server ends the connection without having read it.
 fn refused_certificate(error: &reqwest::Error) -> Option<rustls::AlertDescription> {
     use rustls::AlertDescription as Alert;
-    let inner = find::<std::io::Error>(error)?.get_ref()?.downcast_ref::<rustls::Error>()?;
-    match inner {
+    match tls_error(error)? {
         rustls::Error::AlertReceived(alert) => matches!(
             alert,
             Alert::CertificateRequired
@@ -369,6 +372,11 @@ fn refused_certificate(error: &reqwest::Error) -> Option<rustls::AlertDescriptio
         .then_some(*alert),
         _ => None,
     }
+}
+
+/// What TLS said, wrapped in an error of the socket.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    find::<std::io::Error>(error)?.get_ref()?.downcast_ref()
 }
 
 /// The first error of a type within a chain of causes.

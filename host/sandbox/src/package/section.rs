@@ -20,6 +20,7 @@ pub(super) fn check_header(bytes: &[u8]) -> Result<()> {
     match bytes.get(..8) {
         Some(header) if header == COMPONENT => Ok(()),
         Some(header) if header.starts_with(b"\0asm\x01\0\0\0") => Err(Error::CoreModule),
+        _ if bytes.is_empty() => Err(Error::Empty),
         _ => Err(Error::NotWasm),
     }
 }

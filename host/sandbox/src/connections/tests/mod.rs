@@ -5,6 +5,7 @@ mod identity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use agentkube_contract::Outcome;
 use ring::digest::{SHA256, digest};
@@ -47,7 +48,11 @@ async fn serve() -> (u16, String, String) {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let mut bytes = [0; 4096];
                 while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                    // Its clock is an hour ahead.
+                    let date = SystemTime::now() + Duration::from_secs(3600);
+                    let date = httpdate::fmt_http_date(date);
+                    let answer = format!("HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: 2\r\n\r\nok");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
                 }
             });
         }
@@ -84,13 +89,34 @@ async fn a_server_is_trusted_by_authority_and_name_or_by_fingerprint() {
             match lab.exchange(Outgoing::get("/", &[])).await {
                 Ok(answer) => assert!(trusted && answer.body == b"ok", "{tls}"),
                 Err(Lost { fault, .. }) => {
-                    assert_eq!((trusted, fault.outcome), (false, Outcome::NotApplied), "{tls}: {fault}")
+                    assert_eq!((trusted, fault.outcome), (false, Outcome::NotApplied), "{tls}: {fault}");
+                    assert_eq!(fault.code, "SERVER_NOT_TRUSTED", "{fault}");
                 }
             }
         }
         let handshakes = handshakes.0.load(Ordering::SeqCst);
         assert_eq!(handshakes, if trusted { 1 } else { 3 }, "a connection is kept: {tls}");
     }
+}
+
+#[tokio::test]
+async fn a_probe_says_who_answers_and_what_time_it_is_there() {
+    let (port, _, fingerprint) = serve().await;
+    let metrics: Arc<dyn Metrics> = Arc::new(Handshakes::default());
+    let connections = open(port, json!({ "fingerprint": fingerprint }), Arc::clone(&metrics));
+    let probes = connections.get("lab").unwrap().probe().await;
+    let [probe] = probes.as_slice() else { panic!("{probes:?}") };
+    assert_eq!(probe.endpoint, format!("https://127.0.0.1:{port}"));
+    let answered = probe.answer.as_ref().unwrap();
+    assert_eq!(answered.status, 200);
+    assert!(answered.ahead_ms.is_some_and(|ahead| ahead > 3_000_000), "{answered:?}");
+
+    let other = open(port, json!({ "fingerprint": "00".repeat(32) }), Arc::clone(&metrics));
+    let fault = other.get("lab").unwrap().probe().await.remove(0).answer.unwrap_err();
+    assert_eq!(fault.code, "SERVER_NOT_TRUSTED");
+    assert!(fault.message.contains(&fingerprint), "the one that was found is named: {fault}");
+    let nobody = open(1, json!({ "fingerprint": "00".repeat(32) }), metrics);
+    assert_eq!(nobody.get("lab").unwrap().probe().await.remove(0).answer.unwrap_err().code, "NOT_CONNECTED");
 }
 
 #[test]
