@@ -49,6 +49,9 @@ pub enum Command {
     },
     /// How the daemon is.
     Status(Ask),
+    /// Check everything that work depends on, and say what to do: exit code 1 when errors were found, 2 when nothing could be
+    /// looked at.
+    Doctor(Ask),
     /// The jobs that the daemon knows.
     Jobs(Ask),
     /// The clusters that the daemon keeps.

@@ -2,7 +2,7 @@
 //!
 //! - [`cli`]: what can be typed. [`commands`]: what it does.
 //! - [`config`]: the configuration file.
-//! - [`daemon`]: what `agentkube run` runs.
+//! - [`daemon`]: what `agentkube run` runs. [`doctor`]: what can be checked.
 //! - [`admin`]: the socket between the two.
 
 mod admin;
@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod config;
 mod daemon;
+mod doctor;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ use crate::config::{Config, Problem};
 
 /// Exit code when a configuration cannot be used.
 const BAD_CONFIG: u8 = 3;
+/// Exit code of a doctor who could not look.
+const COULD_NOT_LOOK: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -33,39 +36,43 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(dispatch(cli));
+    let doctor = matches!(cli.command, Command::Doctor(_));
+    let result = runtime.block_on(dispatch(cli.command));
     // Calls that still run are resumed at the next start; nothing waits for them.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(report) => {
-            let code = if report.downcast_ref::<Problem>().is_some() { BAD_CONFIG } else { 1 };
             eprintln!("{report:?}");
-            ExitCode::from(code)
+            ExitCode::from(match report.downcast_ref::<Problem>() {
+                _ if doctor => COULD_NOT_LOOK,
+                Some(_) => BAD_CONFIG,
+                None => 1,
+            })
         }
     }
 }
 
-async fn dispatch(cli: Cli) -> miette::Result<()> {
-    match cli.command {
+/// Does what was typed; gives the exit code.
+async fn dispatch(command: Command) -> miette::Result<u8> {
+    match command {
         Command::Run { config, log_format } => {
             telemetry::start(log_format);
             let (config, source) = Config::read(&config.config)?;
-            Ok(daemon::run(config, source).await?)
+            daemon::run(config, source).await?;
         }
-        Command::Plan { config, subject, output } => commands::plan(&config, &subject, output).await,
-        Command::Plugin { command: PluginCommand::Inspect { file, output } } => commands::inspect(&file, output),
+        Command::Doctor(ask) => return commands::doctor(&ask).await,
+        Command::Plan { config, subject, output } => commands::plan(&config, &subject, output).await?,
+        Command::Plugin { command: PluginCommand::Inspect { file, output } } => commands::inspect(&file, output)?,
         Command::Plugin { command: PluginCommand::Pack { file, manifest, output } } => {
-            commands::pack(&file, &manifest, &output)
+            commands::pack(&file, &manifest, &output)?;
         }
-        Command::Config { command: ConfigCommand::Check { config } } => commands::check(&config).await,
-        Command::Status(ask) => commands::status(&ask).await,
-        Command::Jobs(ask) => commands::jobs(&ask).await,
-        Command::Clusters(ask) => commands::clusters(&ask).await,
-        Command::Kubeconfig { cluster, config } => commands::kubeconfig(&cluster, &config).await,
-        Command::Version => {
-            println!("agentkube {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Command::Config { command: ConfigCommand::Check { config } } => commands::check(&config).await?,
+        Command::Status(ask) => commands::status(&ask).await?,
+        Command::Jobs(ask) => commands::jobs(&ask).await?,
+        Command::Clusters(ask) => commands::clusters(&ask).await?,
+        Command::Kubeconfig { cluster, config } => commands::kubeconfig(&cluster, &config).await?,
+        Command::Version => println!("agentkube {}", env!("CARGO_PKG_VERSION")),
     }
+    Ok(0)
 }

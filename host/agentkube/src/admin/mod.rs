@@ -33,6 +33,8 @@ pub enum Question {
         /// Cluster name, service id or display name.
         cluster: String,
     },
+    /// Everything that can be checked, looked at now.
+    Doctor,
     /// What is owned right now: every live ledger row.
     Ledger,
 }

@@ -3,9 +3,11 @@
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tracing::debug;
 
@@ -13,6 +15,9 @@ use super::{Question, Refusal, Reply};
 
 /// Longest question, in bytes: a cluster description with room to spare.
 const LONGEST: u64 = 4 << 20;
+
+/// Time for a question to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who answers.
 #[async_trait]
@@ -50,7 +55,7 @@ pub async fn serve(path: &Path, answers: Arc<dyn Answers>) -> std::io::Result<im
                 }
                 Err(error) => {
                     debug!("admin socket: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -59,21 +64,44 @@ pub async fn serve(path: &Path, answers: Arc<dyn Answers>) -> std::io::Result<im
 
 async fn exchange(stream: UnixStream, answers: Arc<dyn Answers>) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
-    let mut line = String::new();
-    BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
-    let reply = match serde_json::from_str::<Question>(&line) {
+    let mut reader = BufReader::new(reader);
+    let asked = match tokio::time::timeout(PATIENCE, question(&mut reader)).await {
+        Ok(asked) => asked?,
+        Err(_) => Err(Refusal::new("QUESTION", format!("no question came within {} s", PATIENCE.as_secs()))),
+    };
+    let reply = match asked {
         Ok(question) => match answers.answer(question).await {
             Ok(value) => Reply::Ok(value),
             Err(refusal) => Reply::Error(refusal),
         },
-        Err(error) => {
-            Reply::Error(Refusal::new("QUESTION", format!("not a question that this version knows: {error}")))
-        }
+        Err(refusal) => Reply::Error(refusal),
     };
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
     writer.write_all(&text).await?;
     writer.shutdown().await
+}
+
+/// Reads one line; what is none of our questions is refused. What is too long is read to its end and thrown away: who is still sending
+/// when the socket is closed never reads why.
+async fn question(reader: &mut BufReader<OwnedReadHalf>) -> std::io::Result<Result<Question, Refusal>> {
+    let mut line = Vec::new();
+    (&mut *reader).take(LONGEST).read_until(b'\n', &mut line).await?;
+    let whole = line.last() == Some(&b'\n');
+    if !whole && line.len() as u64 == LONGEST {
+        loop {
+            let more = reader.fill_buf().await?;
+            let (length, ends) = (more.len(), more.contains(&b'\n'));
+            reader.consume(length);
+            if length == 0 || ends {
+                break;
+            }
+        }
+        let message = format!("a question has at most {LONGEST} bytes");
+        return Ok(Err(Refusal::new("QUESTION_TOO_LONG", message)));
+    }
+    Ok(serde_json::from_slice(&line)
+        .map_err(|error| Refusal::new("QUESTION", format!("not a question that this version knows: {error}"))))
 }
 
 #[cfg(test)]
@@ -102,6 +130,33 @@ mod tests {
         assert_eq!(ask(&path, &Question::Jobs).await.unwrap_err().code, "NO");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(serve(&path, Arc::new(Echo)).await.is_err(), "a second daemon must not take the socket over");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_question_gets_an_answer_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        tokio::spawn(serve(&path, Arc::new(Echo)).await.unwrap());
+        let long = vec![b'x'; usize::try_from(LONGEST).unwrap() + 100_000];
+        for (what, bytes, code) in [
+            ("no UTF-8", b"{\"ask\":\"\xff\xfe\"}\n".to_vec(), "QUESTION"),
+            ("another word", b"{\"ask\":\"weather\"}\n".to_vec(), "QUESTION"),
+            ("an empty line", b"\n".to_vec(), "QUESTION"),
+            ("nothing at all", Vec::new(), "QUESTION"),
+            ("no JSON", vec![0; 1000], "QUESTION"),
+            ("deeply nested", [vec![b'['; 100_000], vec![b'\n']].concat(), "QUESTION"),
+            ("a line without end", long.clone(), "QUESTION_TOO_LONG"),
+            ("a long line", [long, vec![b'\n']].concat(), "QUESTION_TOO_LONG"),
+        ] {
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            stream.write_all(&bytes).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            let reply: serde_json::Value = serde_json::from_str(&reply).unwrap_or_else(|_| panic!("{what}: {reply}"));
+            assert_eq!(reply["error"]["code"], code, "{what}");
+        }
+        assert!(ask(&path, &Question::Status).await.is_ok());
     }
 
     #[tokio::test]

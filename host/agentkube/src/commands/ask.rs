@@ -15,13 +15,16 @@ pub async fn status(command: &Ask) -> miette::Result<()> {
     say(format_args!("AgentKube {}, installation {}", text(&answer, "/version"), text(&answer, "/installation")));
     let sources = answer.pointer("/health/sources").and_then(Value::as_object);
     for (name, source) in sources.into_iter().flatten() {
-        let state = match (source.get("disabled"), source.get("trouble").and_then(Value::as_str)) {
-            (Some(Value::Bool(true)), _) => "disabled by an administrator".to_owned(),
-            (_, Some(trouble)) => trouble.to_owned(),
-            _ => "reached".to_owned(),
+        let is = |key: &str| source.get(key) == Some(&Value::Bool(true));
+        let state = match source.get("trouble").and_then(Value::as_str) {
+            _ if is("disabled") => "disabled by an administrator".to_owned(),
+            Some(trouble) => trouble.to_owned(),
+            None if is("held") => "reached; no new job is taken".to_owned(),
+            None => "reached".to_owned(),
         };
         say(format_args!("job source {name}: {state}"));
     }
+    preflight(&answer);
     let plugins = rows(&answer, "/plugins", &["/name", "/role", "/plugin", "/version"]);
     say(format_args!("\n{}", table(&["NAME", "ROLE", "PLUGIN", "VERSION"], &plugins)));
     let intents = answer.pointer("/counts/intents").and_then(Value::as_array);
@@ -30,6 +33,26 @@ pub async fn status(command: &Ask) -> miette::Result<()> {
         say(format_args!("\n{}", table(&["ACTION", "STATE", "JOBS"], &counts)));
     }
     Ok(())
+}
+
+/// What stands in the way of work, and what is worth knowing.
+fn preflight(answer: &Value) {
+    if answer.pointer("/preflight/looked") != Some(&Value::Bool(true)) {
+        return say("preflight: the first look is not over yet");
+    }
+    let plugins = answer.pointer("/preflight/plugins").and_then(Value::as_object);
+    let findings = plugins.into_iter().flatten().flat_map(|(name, look)| {
+        let findings = look.get("findings").and_then(Value::as_array).into_iter().flatten();
+        findings.map(move |finding| [vec![name.clone()], cells(finding, &["/severity", "/code", "/message"])].concat())
+    });
+    let amiss: Vec<Vec<String>> = findings.filter(|row| row.get(1).is_some_and(|severity| severity != "ok")).collect();
+    if amiss.is_empty() {
+        return say("preflight: all is well");
+    }
+    let held = answer.pointer("/preflight/held").and_then(Value::as_object).is_some_and(|held| !held.is_empty());
+    say(if held { "preflight: errors are in the way of work" } else { "preflight: work is possible" });
+    say(format_args!("\n{}", table(&["PLUGIN", "SEVERITY", "CODE", "FINDING"], &amiss)));
+    say("`agentkube doctor` says what to do");
 }
 
 /// The jobs that the daemon knows, newest first.

@@ -2,11 +2,13 @@
 
 mod ask;
 mod check;
+mod doctor;
 mod plan;
 mod plugin;
 
 pub use ask::{clusters, jobs, kubeconfig, status};
 pub use check::check;
+pub use doctor::doctor;
 pub use plan::plan;
 pub use plugin::{inspect, pack};
 

@@ -10,7 +10,8 @@ use crate::cli::Output;
 
 /// Prints what a plugin is and asks for, without running it.
 pub fn inspect(file: &Path, output: Output) -> miette::Result<()> {
-    let inspection = package::inspect(&read(file)?).map_err(|error| refused(file, &error))?;
+    let inspection =
+        package::read(file).and_then(|bytes| package::inspect(&bytes)).map_err(|error| refused(file, &error))?;
     let value = serde_json::to_value(&inspection).into_diagnostic()?;
     if printed(&value, output) {
         return Ok(());
@@ -52,6 +53,7 @@ pub fn pack(file: &Path, manifest: &Path, output: &Path) -> miette::Result<()> {
     Ok(())
 }
 
+/// What `pack` is given may be a core module, and so is read as it is.
 fn read(file: &Path) -> miette::Result<Vec<u8>> {
     std::fs::read(file).map_err(|error| unreadable(file, &error))
 }
@@ -61,5 +63,11 @@ fn unreadable(file: &Path, error: &std::io::Error) -> miette::Report {
 }
 
 fn refused(file: &Path, error: &agentkube_sandbox::Error) -> miette::Report {
-    miette::miette!(code = error.code(), "{}: {error}", file.display())
+    match error {
+        // It names the file itself.
+        agentkube_sandbox::Error::Unreadable { .. } | agentkube_sandbox::Error::TooLarge { .. } => {
+            miette::miette!(code = error.code(), "{error}")
+        }
+        _ => miette::miette!(code = error.code(), "{}: {error}", file.display()),
+    }
 }

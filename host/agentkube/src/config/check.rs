@@ -90,12 +90,12 @@ impl Config {
             };
             if let Err(why) = present(secret) {
                 let message = format!("connection `{name}`: {why}");
-                return Err(source.problem("CONNECTION", &["connections", name], message));
+                return Err(source.problem("SECRET_UNREADABLE", &["connections", name], message));
             }
         }
         for (name, secret) in &self.secrets {
             if let Err(why) = present(secret) {
-                return Err(source.problem("SECRET", &["secrets", name], format!("secret `{name}`: {why}")));
+                return Err(source.problem("SECRET_UNREADABLE", &["secrets", name], format!("secret `{name}`: {why}")));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Reading a configuration file: unknown keys and bad values are errors with file, line, column and a suggestion.
 
+use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -46,7 +47,7 @@ impl Source {
     }
 
     /// A problem at the place of the given keys; of the nearest of them that the file has.
-    pub fn problem(&self, code: &'static str, keys: &[&str], message: impl Into<String>) -> Problem {
+    pub fn problem(&self, code: impl Into<Cow<'static, str>>, keys: &[&str], message: impl Into<String>) -> Problem {
         Problem::new(code, message).at(&self.file, &self.text, self.span(keys))
     }
 

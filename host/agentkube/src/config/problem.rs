@@ -1,7 +1,9 @@
 //! What is wrong with a configuration: where, and how to mend it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use agentkube_contract::{Finding, Severity};
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 /// One problem, with file, line and column where they are known.
@@ -11,7 +13,7 @@ pub struct Problem(Box<Details>);
 
 #[derive(Debug)]
 struct Details {
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     help: Option<String>,
     file: Option<NamedSource<String>>,
@@ -20,8 +22,21 @@ struct Details {
 
 impl Problem {
     /// A problem with a stable code.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Problem(Box::new(Details { code, message: message.into(), help: None, file: None, span: None }))
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        let (code, message) = (code.into(), message.into());
+        Problem(Box::new(Details { code, message, help: None, file: None, span: None }))
+    }
+
+    /// Its code.
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// The same as a finding.
+    pub fn finding(&self) -> Finding {
+        let Details { code, message, help, .. } = &*self.0;
+        let remedy = help.clone().unwrap_or_default();
+        Finding { code: code.to_string(), severity: Severity::Error, message: message.clone(), remedy }
     }
 
     /// How to mend it.
@@ -51,7 +66,7 @@ impl Problem {
 
 impl Diagnostic for Problem {
     fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.0.code))
+        Some(Box::new(&self.0.code))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {

@@ -21,6 +21,9 @@ pub struct EngineTuning {
     pub poll_ms: Option<u64>,
     /// Between two heartbeats.
     pub heartbeat_ms: Option<u64>,
+    /// Between two looks at what plugins need, while all is well; after a look that found an error it is `retry-base-ms`, doubled up
+    /// to `retry-cap-ms`.
+    pub preflight_ms: Option<u64>,
     /// Between two rounds of measurements; 0 for none.
     pub measure_ms: Option<u64>,
     /// Longest time for a control plane to come up.
@@ -118,6 +121,11 @@ impl EngineTuning {
     /// Whether owners get the kubeconfig by a property of the service.
     pub fn delivers_kubeconfig(&self) -> bool {
         !matches!(self.kubeconfig_delivery, Some(DeliveryWord::None))
+    }
+
+    /// Time between two looks at what plugins need, while all is well; 5 minutes.
+    pub fn preflight(&self) -> Duration {
+        Duration::from_millis(self.preflight_ms.unwrap_or(300_000).max(100))
     }
 
     /// Time from heartbeat to heartbeat; 10 s.

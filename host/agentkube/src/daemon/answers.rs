@@ -11,7 +11,11 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::assemble::Parts;
+use super::preflight::Preflight;
 use crate::admin::{Answers, Question, Refusal};
+use crate::config::{Config, Source};
+use crate::doctor::report::Kind;
+use crate::doctor::{self, Found, Report};
 
 /// Time for a question that needs a plugin.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,10 +26,12 @@ pub struct Desk {
     pub parts: Arc<Parts>,
     /// The engine.
     pub engine: Arc<Engine>,
-    /// The installation's id.
-    pub installation: String,
-    /// Clusters and pools that name no provider.
-    pub control_plane: Option<String>,
+    /// What the daemon runs with.
+    pub config: Config,
+    /// Where that stands.
+    pub source: Source,
+    /// What plugins found.
+    pub preflight: Arc<Preflight>,
 }
 
 #[async_trait]
@@ -37,6 +43,7 @@ impl Answers for Desk {
             Question::Clusters => self.clusters(),
             Question::Plan { job, description } => self.plan(job, description).await,
             Question::Kubeconfig { cluster } => self.kubeconfig(&cluster).await,
+            Question::Doctor => to_value(self.doctor().await),
             Question::Ledger => to_value(self.engine.ledger_live().map_err(refuse)?),
         }
     }
@@ -62,11 +69,43 @@ impl Desk {
             .collect();
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "installation": self.installation,
+            "installation": self.config.installation,
             "health": snapshot.health,
             "plugins": plugins,
+            "preflight": {
+                "looked": self.preflight.looked(),
+                "held": self.preflight.held(),
+                "plugins": self.preflight.looks(),
+            },
             "counts": snapshot.counts,
         }))
+    }
+
+    /// Looks now, at everything.
+    async fn doctor(&self) -> Report {
+        let (config, source) = (&self.config, &self.source);
+        let mut found = vec![doctor::host::configuration(config, source, true), doctor::host::data_dir(config)];
+        found.push(doctor::host::cache(config));
+        found.push(match self.engine.health().journal {
+            None => Found::ok(Kind::Host, "", "JOURNAL", "the journal can be read and written"),
+            Some(trouble) => {
+                let remedy = "look at the data directory and its free space, then restart the daemon";
+                Found::error(Kind::Host, "", "JOURNAL", trouble, remedy)
+            }
+        });
+        found.extend(doctor::secrets::look(config));
+        found.extend(doctor::host::tenants(config));
+        found.extend(doctor::plugins::files(config, &self.parts.plugins));
+        let (connections, plugins) = futures::join!(
+            doctor::connections::look(&self.parts.services.connections),
+            doctor::plugins::preflights(&self.parts.plugins)
+        );
+        found.extend(connections);
+        found.extend(plugins);
+        let report = Report::new(true, found);
+        // What is seen now may differ from what the daemon goes by.
+        self.preflight.look_again();
+        report
     }
 
     fn jobs(&self) -> Result<Value, Refusal> {
@@ -122,13 +161,13 @@ impl Desk {
             let message = format!("more than one cluster is called `{wanted}`; use its cluster name or service id");
             return Err(Refusal::new("AMBIGUOUS_CLUSTER", message));
         }
-        let owner = Owner::new(&self.installation, &service.key, &service.display_name);
+        let owner = Owner::new(&self.config.installation, &service.key, &service.display_name);
         let provider = snapshot
             .intents
             .iter()
             .filter(|intent| intent.key == service.key)
             .find_map(|intent| intent.wanted.as_ref()?.control_plane.provider.clone())
-            .or_else(|| self.control_plane.clone())
+            .or_else(|| self.config.defaults.control_plane.clone())
             .ok_or_else(|| Refusal::new("NO_CONTROL_PLANE", "the cluster has no control plane yet"))?;
         let plane = self.parts.plugins.get(&provider).and_then(|plugin| plugin.control_plane()).ok_or_else(|| {
             Refusal::new("PROVIDER_GONE", format!("control-plane provider `{provider}` is not configured any more"))

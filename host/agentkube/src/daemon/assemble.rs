@@ -9,6 +9,7 @@ use std::sync::Arc;
 use agentkube_contract::{Clock, Reference};
 use agentkube_engine::{Engine, Journal, Options, World};
 use agentkube_kubernetes::{Cidr, KubeconfigSource, Opener, Renderer, TenantAddresses};
+use agentkube_sandbox::package::{self, Inspection};
 use agentkube_sandbox::{Connections, Grants, Metrics as Counts, Permits, Plugin, Sandbox, Secrets, Services};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
@@ -17,6 +18,11 @@ use super::defaults::WithDefaults;
 use super::metrics::Metrics;
 use super::world::{SystemClock, SystemRandom};
 use crate::config::{Config, PluginConfig, Problem, Source};
+
+/// The journal's file in the data directory.
+pub const JOURNAL: &str = "journal.db";
+/// The file there that a running daemon holds.
+pub const LOCK: &str = "lock";
 
 /// What of the daemon does not work without the others.
 pub struct Parts {
@@ -44,14 +50,8 @@ impl Parts {
         let lock = lock(&config.data_dir)?;
         let options =
             Options { ranges: config.ranges.clone(), ..Options::new(&config.installation, Arc::clone(&clock)) };
-        let journal = Journal::open(&config.data_dir.join("journal.db"), options).map_err(|error| {
-            let keys: &[&str] = match error {
-                agentkube_engine::Error::Installation { .. } => &["installation"],
-                agentkube_engine::Error::Range { .. } => &["ranges"],
-                _ => &["data-dir"],
-            };
-            source.problem("JOURNAL", keys, error.to_string())
-        })?;
+        let journal =
+            Journal::open(&config.data_dir.join(JOURNAL), options).map_err(|error| journal_problem(source, &error))?;
         let counts: Arc<dyn Counts> = Arc::clone(&metrics) as _;
         let services = Services {
             ledger: Arc::new(journal.clone()),
@@ -63,7 +63,7 @@ impl Parts {
             permits: Arc::new(Permits::new(config.permits.clone())),
             metrics: counts,
         };
-        let sandbox = sandbox(config)?;
+        let sandbox = sandbox(config, true)?;
         let mut plugins = BTreeMap::new();
         let mut grants = BTreeMap::new();
         for (name, plugin) in &config.plugins {
@@ -104,8 +104,9 @@ impl Parts {
             default_control_plane: config.defaults.control_plane.clone(),
             default_nodes: config.defaults.node_provider.clone(),
         };
-        Engine::start(config.engine.settings(), world)
-            .map_err(|error| source.problem("ENGINE", &["plugins"], error.to_string()))
+        // Until preflight has looked.
+        let settings = agentkube_engine::Settings { hold: true, ..config.engine.settings() };
+        Engine::start(settings, world).map_err(|error| journal_problem(source, &error))
     }
 
     fn tenants(&self, config: &Config, source: &Source) -> Result<Opener, Problem> {
@@ -146,10 +147,39 @@ pub fn renderer(config: &Config, source: &Source) -> Result<Renderer, Problem> {
         .map_err(|error| source.problem("BOOTSTRAP", &["bootstrap"], error.to_string()))
 }
 
-/// The sandbox, with its cache in the data directory.
-pub fn sandbox(config: &Config) -> Result<Arc<Sandbox>, Problem> {
-    Sandbox::new(config.sandbox.settings(config.data_dir.join("cache")))
-        .map_err(|error| Problem::new("SANDBOX", error.to_string()))
+/// The sandbox, with its cache in the data directory; `keep` when newly compiled plugins go there.
+pub fn sandbox(config: &Config, keep: bool) -> Result<Arc<Sandbox>, Problem> {
+    let mut settings = config.sandbox.settings(config.data_dir.join("cache"));
+    settings.keep_compiled = keep;
+    Sandbox::new(settings).map_err(|error| Problem::new("SANDBOX", error.to_string()))
+}
+
+/// Why the journal cannot be used with this configuration.
+pub fn journal_problem(source: &Source, error: &agentkube_engine::Error) -> Problem {
+    use agentkube_engine::Error;
+    let keys: &[&str] = match error {
+        Error::Installation { .. } => &["installation"],
+        Error::Range { .. } => &["ranges"],
+        Error::SourceGone { .. } => &["plugins"],
+        _ => &["data-dir"],
+    };
+    source.problem(error.code().to_owned(), keys, error.to_string()).help(journal_remedy(error))
+}
+
+/// What to do about a journal that cannot be used.
+pub fn journal_remedy(error: &agentkube_engine::Error) -> &'static str {
+    use agentkube_engine::Error;
+    match error.code() {
+        "JOURNAL_BROKEN" => {
+            "put back a copy of it, or move it away: a new journal finds what exists by its marks when jobs of its services come"
+        }
+        "JOURNAL_INSTALLATION" => "put the old `installation` back, or use another `data-dir`",
+        "JOURNAL_SCHEMA" => "start the version that wrote it",
+        "SOURCE_GONE" => "put the job source back under its name",
+        "CONFIG_RANGE" => "write it as \"20000-29999\" or as a CIDR",
+        _ if matches!(error, Error::Locked(_)) => "end the other daemon first",
+        _ => "look at the data directory: its owner, its mode, its free space",
+    }
 }
 
 /// Loads one plugin, after checking that it is the file that was meant.
@@ -160,12 +190,22 @@ pub async fn load(
     source: &Source,
     services: Services,
 ) -> Result<Arc<Plugin>, Problem> {
-    let bytes = std::fs::read(&plugin.file).map_err(|error| {
-        let message = format!("cannot read {}: {error}", plugin.file.display());
-        source.problem("PLUGIN_UNREADABLE", &["plugins", name, "file"], message)
-    })?;
-    let inspection = agentkube_sandbox::package::inspect(&bytes)
-        .map_err(|error| source.problem("PLUGIN_REFUSED", &["plugins", name, "file"], error.to_string()))?;
+    let (bytes, grants) = checked_file(name, plugin, source)?;
+    Plugin::load(sandbox, name, bytes, &plugin.config, grants, services)
+        .await
+        .map_err(|error| refused(name, source, &error))
+}
+
+/// Checks one plugin as far as that is possible without compiling it.
+pub fn check(name: &str, plugin: &PluginConfig, source: &Source) -> Result<Inspection, Problem> {
+    let (bytes, grants) = checked_file(name, plugin, source)?;
+    Plugin::check(name, &bytes, &plugin.config, &grants).map_err(|error| refused(name, source, &error))
+}
+
+/// The component, when it is the file that was meant.
+fn checked_file(name: &str, plugin: &PluginConfig, source: &Source) -> Result<(Vec<u8>, Grants), Problem> {
+    let bytes = package::read(&plugin.file).map_err(|error| refused(name, source, &error))?;
+    let inspection = package::inspect(&bytes).map_err(|error| refused(name, source, &error))?;
     if inspection.manifest.role != plugin.role {
         let message = format!("{} has the role {}", plugin.file.display(), inspection.role);
         return Err(source.problem("PLUGIN_ROLE", &["plugins", name, "role"], message));
@@ -179,24 +219,29 @@ pub async fn load(
             "if this is the file that you want, look at it with `agentkube plugin inspect` and change the digest",
         ));
     }
-    let grants = plugin_grants(name, plugin, source)?;
-    Plugin::load(sandbox, name, bytes, &plugin.config, grants, services).await.map_err(|error| {
-        let mut keys = vec!["plugins", name];
-        let pointer = match &error {
-            agentkube_sandbox::Error::PluginConfig { path, .. } => path.clone(),
-            _ => String::new(),
-        };
-        if !pointer.is_empty() {
-            keys.push("config");
-            keys.extend(pointer.split('/').filter(|key| !key.is_empty()));
+    Ok((bytes, plugin_grants(name, plugin, source)?))
+}
+
+/// Why a plugin cannot be used, at the place of the configuration that is to be changed.
+fn refused(name: &str, source: &Source, error: &agentkube_sandbox::Error) -> Problem {
+    use agentkube_sandbox::Error;
+    let index;
+    let keys: Vec<&str> = match error {
+        Error::PluginConfig { path, .. } => {
+            ["plugins", name, "config"].into_iter().chain(path.split('/').filter(|key| !key.is_empty())).collect()
         }
-        source.problem("PLUGIN_REFUSED", &keys, error.to_string())
-    })
+        Error::BadGrant { index: number, .. } => {
+            index = number.saturating_sub(1).to_string();
+            vec!["plugins", name, "grants", &index]
+        }
+        Error::NotGranted { .. } => vec!["plugins", name],
+        _ => vec!["plugins", name, "file"],
+    };
+    source.problem(error.code(), &keys, error.to_string())
 }
 
 fn plugin_grants(name: &str, plugin: &PluginConfig, source: &Source) -> Result<Grants, Problem> {
-    Grants::new(name, plugin.grants.clone())
-        .map_err(|error| source.problem("GRANT", &["plugins", name, "grants"], error.to_string()))
+    Grants::new(name, plugin.grants.clone()).map_err(|error| refused(name, source, &error))
 }
 
 /// One daemon per data directory: two would both believe that the journal is theirs.
@@ -206,7 +251,7 @@ fn lock(data_dir: &Path) -> Result<File, Problem> {
             .help("make it, or set `data-dir`; the daemon needs to write there")
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(cannot)?;
-    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(cannot)?;
+    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join(LOCK)).map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Problem::new(

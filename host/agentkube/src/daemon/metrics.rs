@@ -66,6 +66,12 @@ struct SourceLabels {
     source: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    plugin: String,
+    severity: String,
+}
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -80,6 +86,8 @@ pub struct Metrics {
     handshakes: Family<ConnectionLabels, Counter>,
     denials: Family<DenialLabels, Counter>,
     heartbeat_age: Family<SourceLabels, Gauge<f64, AtomicU64>>,
+    findings: Family<FindingLabels, Gauge<i64, AtomicI64>>,
+    held: Family<SourceLabels, Gauge<i64, AtomicI64>>,
     running: Gauge<i64, AtomicI64>,
 }
 
@@ -105,6 +113,8 @@ impl Metrics {
             handshakes: Family::default(),
             denials: Family::default(),
             heartbeat_age: Family::default(),
+            findings: Family::default(),
+            held: Family::default(),
             running: Gauge::default(),
             registry: Mutex::new(Registry::default()),
         };
@@ -136,6 +146,10 @@ impl Metrics {
             Unit::Seconds,
             metrics.heartbeat_age.clone(),
         );
+        let what = "What preflight found last, by plugin and severity";
+        registry.register("preflight_findings", what, metrics.findings.clone());
+        let what = "1 while no new job of the source is taken because preflight found errors";
+        registry.register("source_held", what, metrics.held.clone());
         registry.register("steps_running", "Steps at work", metrics.running.clone());
         Metrics { registry: Mutex::new(registry), ..metrics }
     }
@@ -171,6 +185,17 @@ impl Metrics {
     /// Age of a source's last accepted heartbeat.
     pub fn heartbeat_age(&self, source: &str, age: Duration) {
         self.heartbeat_age.get_or_create(&SourceLabels { source: source.to_owned() }).set(age.as_secs_f64());
+    }
+
+    /// What preflight found last with one plugin.
+    pub fn findings(&self, plugin: &str, severity: &str, count: usize) {
+        let labels = FindingLabels { plugin: plugin.to_owned(), severity: severity.to_owned() };
+        self.findings.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Whether new jobs of a source are left alone for now.
+    pub fn held(&self, source: &str, held: bool) {
+        self.held.get_or_create(&SourceLabels { source: source.to_owned() }).set(i64::from(held));
     }
 
     /// All of it as text.
@@ -234,6 +259,8 @@ mod tests {
         metrics.request("pve", "200", Duration::from_millis(3));
         metrics.job("completed");
         metrics.heartbeat_age("core", Duration::from_secs(4));
+        metrics.findings("pve-a", "error", 2);
+        metrics.held("core", true);
         let text = metrics.text();
         for line in [
             "agentkube_plugin_calls_total{plugin=\"pve-a\",export=\"node-provider.create\",outcome=\"ok\"} 1",
@@ -241,6 +268,8 @@ mod tests {
             "agentkube_requests_total{connection=\"pve\",outcome=\"200\"} 1",
             "agentkube_jobs_total{outcome=\"completed\"} 1",
             "agentkube_heartbeat_age_seconds{source=\"core\"} 4.0",
+            "agentkube_preflight_findings{plugin=\"pve-a\",severity=\"error\"} 2",
+            "agentkube_source_held{source=\"core\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -3,7 +3,7 @@
 //! - [`assemble`]: from the configuration to parts.
 //! - [`heartbeat`]: on a thread of its own.
 //! - [`web`], [`metrics`]: status pages. [`answers`]: the admin socket.
-//! - [`defaults`]: what every cluster gets. `suggestions`: intervals that a job source sets. `preflight`: a first look.
+//! - [`defaults`]: what every cluster gets. `suggestions`: intervals that a job source sets. [`preflight`]: whether all that is needed is there.
 //! - [`world`]: the real clock and randomness.
 
 pub mod answers;
@@ -11,7 +11,7 @@ pub mod assemble;
 pub mod defaults;
 pub mod heartbeat;
 pub mod metrics;
-mod preflight;
+pub mod preflight;
 mod suggestions;
 pub mod web;
 pub mod world;
@@ -33,6 +33,7 @@ use self::answers::Desk;
 use self::assemble::Parts;
 use self::heartbeat::{Heart, Pulse};
 use self::metrics::Metrics;
+use self::preflight::Preflight;
 use crate::admin;
 use crate::config::{Config, PluginConfig, Problem, Source};
 
@@ -52,17 +53,24 @@ pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
     suggestions::apply(&mut config, &parts).await;
     let engine = Arc::new(parts.start(&config, &source)?);
     let (stop, stopping) = watch::channel(false);
-    let (pulses, beating) = hearts(&config, &source, &parts, &engine, stopping)?;
+    let preflight = Arc::new(Preflight::new(&config));
+    let (pulses, beating) = hearts(&config, &source, &parts, &engine, &preflight, stopping)?;
 
-    let status = Arc::new(Status { engine: Arc::clone(&engine), parts: Arc::clone(&parts), pulses: pulses.clone() });
+    let status = Arc::new(Status {
+        engine: Arc::clone(&engine),
+        parts: Arc::clone(&parts),
+        pulses: pulses.clone(),
+        preflight: Arc::clone(&preflight),
+    });
     let (listening, pages) =
         web::serve(config.listen, status).await.map_err(|error| io(&format!("listen on {}", config.listen), error))?;
     tokio::spawn(pages);
     let desk = Desk {
         parts: Arc::clone(&parts),
         engine: Arc::clone(&engine),
-        installation: config.installation.clone(),
-        control_plane: config.defaults.control_plane.clone(),
+        config: config.clone(),
+        source,
+        preflight: Arc::clone(&preflight),
     };
     let socket = config.socket();
     let answers = admin::serve(&socket, Arc::new(desk))
@@ -70,8 +78,11 @@ pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
         .map_err(|error| io(&format!("socket {}", socket.display()), error))?;
     tokio::spawn(answers);
     tokio::spawn(count(Arc::clone(&parts.metrics), engine.events()));
-    tokio::spawn(obey(Arc::clone(&engine), pulses.clone()));
-    tokio::spawn(preflight::look(Arc::clone(&parts)));
+    tokio::spawn(obey(Arc::clone(&engine), pulses.clone(), Arc::clone(&preflight)));
+    let (clock, random) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.random));
+    let watching =
+        preflight.watch(Arc::clone(&parts.plugins), Arc::clone(&engine), Arc::clone(&parts.metrics), clock, random);
+    tokio::spawn(watching);
     info!(installation = config.installation, %listening, socket = %socket.display(), plugins = parts.plugins.len(), "started");
 
     let signal = tokio::select! {
@@ -104,6 +115,7 @@ fn hearts(
     source: &Source,
     parts: &Arc<Parts>,
     engine: &Arc<Engine>,
+    preflight: &Arc<Preflight>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(Pulses, JoinHandle<()>), Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -122,7 +134,8 @@ fn hearts(
         .collect();
     let pulses = hearts.iter().map(|(name, _, pulse)| (name.clone(), Arc::clone(pulse))).collect();
     let interval = config.engine.heartbeat();
-    let (sandbox, engine, source) = (Arc::clone(&parts.sandbox), Arc::clone(engine), source.clone());
+    let (sandbox, source) = (Arc::clone(&parts.sandbox), source.clone());
+    let (engine, preflight) = (Arc::clone(engine), Arc::clone(preflight));
     let clock: Arc<dyn Clock> = Arc::clone(&parts.services.clock);
     let beat_all = async move {
         let mut tasks = tokio::task::JoinSet::new();
@@ -136,8 +149,11 @@ fn hearts(
             };
             let Some(role) = role else { continue };
             let heart = Heart { name, source: role, pulse, interval };
-            let engine = Arc::clone(&engine);
-            let health = move |_: &str| if engine.health().ok() { Health::Connected } else { Health::Error };
+            let (engine, preflight) = (Arc::clone(&engine), Arc::clone(&preflight));
+            let health = move |source: &str| match engine.health().ok() && preflight.against(source).is_empty() {
+                true => Health::Connected,
+                false => Health::Error,
+            };
             tasks.spawn(heart.beat(Arc::clone(&clock), health, stopping.clone()));
         }
         while tasks.join_next().await.is_some() {}
@@ -149,11 +165,17 @@ fn hearts(
     Ok((pulses, thread))
 }
 
-/// Passes on to the engine what the heartbeats learn: while an administrator has us disabled, nothing new is begun.
-async fn obey(engine: Arc<Engine>, pulses: Pulses) {
+/// Passes on what the heartbeats learn: while an administrator has us disabled, nothing new is begun; a credential that is refused, or
+/// accepted again, is reason for another preflight.
+async fn obey(engine: Arc<Engine>, pulses: Pulses, preflight: Arc<Preflight>) {
+    let mut refused = 0;
     loop {
         for (name, pulse) in &pulses {
             engine.set_disabled(name, pulse.disabled());
+        }
+        let now = pulses.values().filter(|pulse| pulse.refused()).count();
+        if std::mem::replace(&mut refused, now) != now {
+            preflight.look_again();
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
@@ -184,6 +206,7 @@ struct Status {
     engine: Arc<Engine>,
     parts: Arc<Parts>,
     pulses: Pulses,
+    preflight: Arc<Preflight>,
 }
 
 impl Status {
@@ -198,6 +221,13 @@ impl web::Pages for Status {
         let health = self.engine.health();
         let mut reasons = Vec::new();
         reasons.extend(health.journal.iter().map(|trouble| format!("journal: {trouble}")));
+        if !self.preflight.looked() {
+            reasons.push("preflight: the first look is not over yet".to_owned());
+        }
+        let held = self.preflight.held();
+        reasons.extend(held.into_iter().flat_map(|(name, against)| {
+            against.into_iter().map(move |reason| format!("job source {name} is held: {reason}"))
+        }));
         for (name, source) in &health.sources {
             if let Some(trouble) = source.trouble.as_ref().filter(|_| source.failures >= 3) {
                 reasons.push(format!("job source {name}: {trouble}"));
