@@ -2,6 +2,7 @@
 //!
 //! - [`artifacts`]: where the built things are.
 //! - [`Scene`]: a lab, a customer, and the daemon that can be killed and started again.
+//! - [`case`]: a configuration that is to be refused.
 //! - [`Found`]: what really is there, by the lab's own state.
 //! - [`report`]: a line for each fault.
 //! - [`command`]: the command line.
@@ -9,6 +10,7 @@
 //! The tests judge by what the lab knows, never by the daemon's journal.
 
 pub mod artifacts;
+pub mod case;
 pub mod command;
 mod found;
 pub mod pages;

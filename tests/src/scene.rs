@@ -83,10 +83,14 @@ impl Scene {
         Scene { lab, customer, registration, daemon: None, config, plan, directory }
     }
 
-    /// The same, with the daemon running.
+    /// The same, with the daemon running and its first preflight over: what a test does to the systems from now on befalls its jobs.
     pub async fn start(plan: Plan) -> Scene {
         let mut scene = Scene::prepare(plan).await;
         scene.run().await;
+        wait::until("the first preflight to end", || {
+            (scene.ask("status")["preflight"]["looked"] == true).then_some(())
+        })
+        .await;
         scene
     }
 
