@@ -162,7 +162,7 @@ fn a_grant_of_secrets_names_them_and_so_does_the_hint() {
     case.with(", names = [\"*-admin-kubeconfig\"]", "");
     refuses_at(
         &case,
-        "[[plugins.planes.grants]]\n¦connection",
+        "¦[[plugins.planes.grants]]\nconnection",
         &["BAD_GRANT", "Secrets are granted by name", "names = ["],
     );
     let case = Case::new();

@@ -57,18 +57,18 @@ async fn a_healthy_installation_is_called_healthy_with_and_without_a_daemon() {
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert_eq!(files(&scene), before, "nothing is written in the data directory");
     for check in [
-        "ok       host                CONFIGURATION: ",
+        "ok       host              CONFIGURATION: ",
         "DATA_DIR: ",
         "JOURNAL: ",
-        "ok       connection core     SECRET: ",
-        "ok       connection core     REACHED: https://127.0.0.1:",
-        "ok       connection admin    REACHED: ",
-        "ok       connection pve      REACHED: ",
-        "ok       connection core     CLOCK: ",
-        "ok       plugin core         PLUGIN_FILE: fulcrum ",
-        "ok       plugin planes       TENANT_ADDRESSES: ",
-        "ok       plugin core         CORE_TOKEN: ",
-        "ok       plugin machines     PRIVILEGES: ",
+        "ok       connection core   SECRET: ",
+        "ok       connection core   REACHED: https://127.0.0.1:",
+        "ok       connection admin  REACHED: ",
+        "ok       connection pve    REACHED: ",
+        "ok       connection core   CLOCK: ",
+        "ok       plugin core       PLUGIN_FILE: fulcrum ",
+        "ok       plugin planes     TENANT_ADDRESSES: ",
+        "ok       plugin core       CORE_TOKEN: ",
+        "ok       plugin machines   PRIVILEGES: ",
         " without a daemon: ",
         ", 0 errors",
     ] {
@@ -186,9 +186,7 @@ fn verb(scene: &Scene, resource: &str, verb: &str, held: bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_verb_that_the_admin_role_lacks_is_named_and_nothing_else() {
     let scene = Scene::prepare(Plan::default()).await;
-    for (resource, word) in
-        [("tenantcontrolplanes", "delete"), ("tenantcontrolplanes", "patch"), ("namespaces", "create")]
-    {
+    for (resource, word) in [("tenantcontrolplanes", "list")] {
         verb(&scene, resource, word, false);
         let errors = errors(&scene);
         let [(plugin, code, message)] = errors.as_slice() else { panic!("{word} {resource}: {errors:?}") };

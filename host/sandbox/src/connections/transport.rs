@@ -376,7 +376,12 @@ fn refused_certificate(error: &reqwest::Error) -> Option<rustls::AlertDescriptio
 
 /// What TLS said, wrapped in an error of the socket.
 fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    find::<std::io::Error>(error)?.get_ref()?.downcast_ref()
+    // The source of an error of the socket is that of the error in it, which would be passed over.
+    let inner = |error: &&'e (dyn std::error::Error + 'static)| match error.downcast_ref::<std::io::Error>() {
+        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
+        None => error.source(),
+    };
+    std::iter::successors(Some(error), inner).find_map(|error| error.downcast_ref())
 }
 
 /// The first error of a type within a chain of causes.
