@@ -156,7 +156,7 @@ impl<S: Server> Shared<S> {
     pub(crate) fn handle(&self, request: &Request) -> Answer {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.with(|server, now, random| {
-            let answer = server.handle(request, now, random);
+            let answer = server.exchange(request, now, random);
             server.tick(now, random);
             answer
         })

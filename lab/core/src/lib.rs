@@ -45,7 +45,7 @@ mod views;
 
 use std::collections::VecDeque;
 
-use lab_wire::{Answer, Millis, Random, Request, Response, Server};
+use lab_wire::{Answer, Interface, Millis, Random, Request, Response, Server};
 
 use crate::call::{Call, Reply};
 use crate::errors::Error;
@@ -298,6 +298,10 @@ impl Server for Core {
             Some(response) if !fate.unanswered => Answer::Now(response),
             _ => Answer::Drop,
         }
+    }
+
+    fn interface(&self, _request: &Request) -> Option<Interface> {
+        Some(Interface::new("fulcrum", "1.0.0"))
     }
 
     fn tick(&mut self, now: Millis, _random: &mut Random) {

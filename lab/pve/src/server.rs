@@ -1,6 +1,6 @@
 //! A request's way through the API server: proxy, authentication, access, forwarding, parameters, handler, envelope.
 
-use lab_wire::{Answer, Millis, Random, Request, Response, Server};
+use lab_wire::{Answer, Interface, Millis, Random, Request, Response, Server};
 
 use crate::Pve;
 use crate::answer::{Failure, Format, Handled, Reply, envelope, finish, http_date};
@@ -39,6 +39,10 @@ impl Server for Pve {
         };
         self.record(request, who, &answer);
         answer
+    }
+
+    fn interface(&self, _request: &Request) -> Option<Interface> {
+        Some(Interface::new("proxmox", self.settings.release.release()))
     }
 
     fn tick(&mut self, now: Millis, random: &mut Random) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Millis, Random, Request, Response};
+use crate::{Interface, Millis, Random, Request, Response, record};
 
 /// Names one open stream (a watch) of one server.
 pub type StreamId = u64;
@@ -46,6 +46,19 @@ pub struct Listener {
 pub trait Server: Send {
     /// Handles one request at the time `now`.
     fn handle(&mut self, request: &Request, now: Millis, random: &mut Random) -> Answer;
+
+    /// The published interface that a request falls under; `None` where nobody published one.
+    fn interface(&self, _request: &Request) -> Option<Interface> {
+        None
+    }
+
+    /// Handles one request as [`Server::handle`] does, and writes it down where recordings are wanted. Whoever carries
+    /// requests to a server calls this.
+    fn exchange(&mut self, request: &Request, now: Millis, random: &mut Random) -> Answer {
+        let answer = self.handle(request, now, random);
+        record::record(self.interface(request), request, &answer);
+        answer
+    }
 
     /// Lets time pass: finishes tasks and runs controllers whose time has come. Called at least whenever
     /// [`Server::next_timer`] is due, and after every request.

@@ -8,16 +8,19 @@
 //! - [`Server`]: the state machine.
 //! - [`Answer`]: a response now, a response later, a stream, or none at all.
 //! - [`Hypervisor`]: a server whose machines boot.
+//! - [`Exchange`]: a request and its answer, written down where `AGENTKUBE_LAB_RECORD` names a folder.
 
 mod answer;
 mod machine;
 mod message;
 mod random;
+mod record;
 
 pub use answer::{Answer, Listener, Server, StreamId};
 pub use machine::{Boot, GuestAddress, GuestReport, Hypervisor, MachineEvent, Media};
-pub use message::{Peer, Request, Response};
+pub use message::{Peer, Request, Response, parse_pairs, percent_decode};
 pub use random::Random;
+pub use record::{Answered, Body, Exchange, Interface, Part, RECORD};
 
 /// Milliseconds since the Unix epoch, as the shell or the simulation tells them.
 pub type Millis = u64;

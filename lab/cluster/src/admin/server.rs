@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lab_wire::{Answer, Listener, Millis, Random, Request, Server, StreamId};
+use lab_wire::{Answer, Interface, Listener, Millis, Random, Request, Server, StreamId};
 
-use super::AdminCluster;
 use super::plane::{Plane, PlaneKey};
+use super::{AdminCluster, GROUP};
 
 /// Streams of a tenant are numbered from its own number, shifted by this.
 const STREAM_SHIFT: u32 = 32;
@@ -52,6 +52,13 @@ impl Server for AdminCluster {
             Some(plane) if plane.pods.ready > 0 => plane.tenant.handle(request, now, random),
             _ => Answer::Drop,
         }
+    }
+
+    /// Kamaji publishes its kinds; the rest is Kubernetes.
+    fn interface(&self, request: &Request) -> Option<Interface> {
+        let group = request.path.strip_prefix("/apis/")?.strip_prefix(GROUP)?.strip_prefix('/')?;
+        let (version, _) = group.split_once('/')?;
+        request.endpoint.is_empty().then(|| Interface::new("kamaji", version))
     }
 
     fn tick(&mut self, now: Millis, random: &mut Random) {

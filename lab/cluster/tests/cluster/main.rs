@@ -30,7 +30,7 @@ impl World {
     }
 
     pub fn try_send(&mut self, request: &Request) -> Answer {
-        let answer = self.cluster.handle(request, self.now, &mut self.random);
+        let answer = self.cluster.exchange(request, self.now, &mut self.random);
         self.cluster.tick(self.now, &mut self.random);
         answer
     }

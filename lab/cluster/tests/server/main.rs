@@ -33,7 +33,7 @@ impl World {
     }
 
     pub fn send_as(&mut self, request: Request) -> Response {
-        let answer = self.server.handle(&request, self.now, &mut self.random);
+        let answer = self.server.exchange(&request, self.now, &mut self.random);
         self.server.tick(self.now, &mut self.random);
         match answer {
             Answer::Now(response) | Answer::Stream(_, response) => response,

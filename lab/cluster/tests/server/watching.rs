@@ -12,7 +12,7 @@ fn watch(world: &mut World, query: &str) -> (StreamId, Vec<Value>) {
     let mut request = Request::new("GET", &format!("{MAPS}?watch=true&{query}"));
     request.peer.common_name = Some("root".to_owned());
     request.peer.organizations = vec!["system:masters".to_owned()];
-    match world.server.handle(&request, world.now, &mut world.random) {
+    match world.server.exchange(&request, world.now, &mut world.random) {
         Answer::Stream(id, response) => (id, events(&response.body)),
         other => panic!("no stream: {other:?}"),
     }
@@ -77,7 +77,7 @@ fn faults_break_the_requests_they_name() {
     let mut request = Request::new("POST", MAPS).json(&json!({"metadata": {"name": "a"}}));
     request.peer.common_name = Some("root".to_owned());
     request.peer.organizations = vec!["system:masters".to_owned()];
-    assert!(matches!(world.server.handle(&request, world.now, &mut world.random), Answer::Drop));
+    assert!(matches!(world.server.exchange(&request, world.now, &mut world.random), Answer::Drop));
     let busy = world.get(&format!("{MAPS}/a"));
     assert_eq!((busy.status, busy.headers.iter().any(|(n, v)| n == "retry-after" && v == "1")), (429, true));
     assert_eq!(world.get(&format!("{MAPS}/a")).status, 200, "the effect of the lost reply is there");

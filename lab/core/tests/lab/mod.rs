@@ -82,7 +82,7 @@ impl Lab {
 
     /// Sends a request as it is.
     pub fn send(&mut self, request: &Request) -> Answer {
-        self.core.handle(request, self.now, &mut self.random)
+        self.core.exchange(request, self.now, &mut self.random)
     }
 
     pub fn call(&mut self, token: &str, method: &str, path: &str, body: Value) -> Response {

@@ -36,7 +36,7 @@ impl Client {
     pub fn send(&mut self, request: Request) -> Answer {
         let mut request = request.header("authorization", &self.token);
         request.endpoint = self.endpoint.clone();
-        self.pve.handle(&request, self.now, &mut self.random)
+        self.pve.exchange(&request, self.now, &mut self.random)
     }
 
     /// Sends a request and waits for its answer.

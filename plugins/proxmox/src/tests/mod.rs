@@ -58,11 +58,13 @@ impl Lab {
         if let Some(kind) = sent.header("content-type") {
             request = request.header("content-type", kind);
         }
+        // What the host adds; recordings tell by the agent whose request it is.
+        let request = request.header("user-agent", "agentkube/test");
         let request = request.header("authorization", &format!("PVEAPIToken={TOKEN}={TOKEN_SECRET}"));
         let now = now + inside.ahead.get();
         let mut pve = inside.pve.borrow_mut();
         let (pve, random) = &mut *pve;
-        match pve.handle(&request, now, random) {
+        match pve.exchange(&request, now, random) {
             Answer::Now(answer) => plain(answer).into(),
             Answer::At(at, answer) => {
                 inside.ahead.set(inside.ahead.get() + at.saturating_sub(now));

@@ -54,7 +54,7 @@ impl<S: Server> Connection for Line<S> {
             let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
             let now = self.clock.now();
             server.tick(now, &mut random);
-            let answer = server.handle(&request, now, &mut random);
+            let answer = server.exchange(&request, now, &mut random);
             server.tick(now, &mut random);
             answer
         };
