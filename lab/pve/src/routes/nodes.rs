@@ -76,6 +76,7 @@ fn fingerprint(node: &str) -> String {
 fn status(pve: &mut Pve, call: &Call, _: &mut Random) -> Handled {
     let Some(node) = pve.settings.node(call.node()) else { return Ok(Value::Null.into()) };
     let used = pve.memory_used(&node.name);
+    let free = node.memory.saturating_sub(used);
     let release = pve.settings.release.version();
     Ok(json!({
         "boot-info": { "mode": "efi", "secureboot": 0 },
@@ -83,7 +84,7 @@ fn status(pve: &mut Pve, call: &Call, _: &mut Random) -> Handled {
         "cpuinfo": { "cpus": node.cpus, "cores": node.cpus / 2, "sockets": 1, "model": "Lab CPU", "mhz": "2600.000" },
         "current-kernel": { "sysname": "Linux", "release": "6.8.12-pve", "machine": "x86_64", "version": "#1 SMP" },
         "loadavg": ["0.30", "0.25", "0.20"],
-        "memory": { "total": node.memory, "used": used, "free": node.memory.saturating_sub(used) },
+        "memory": { "total": node.memory, "used": used, "free": free, "available": free },
         "pveversion": format!("pve-manager/{release}/9f1c2f4c"),
         "rootfs": { "total": 64u64 << 30, "used": 8u64 << 30, "free": 56u64 << 30, "avail": 53u64 << 30 },
         "swap": { "total": 0, "used": 0, "free": 0 },
