@@ -70,12 +70,22 @@ pub async fn unfinished(core: &Core, config: &Config) -> Result<Vec<Job>> {
 
 /// One job as Core has it; `None` when it is unknown there or not ours.
 pub async fn job_by_id(core: &Core, config: &Config, id: &str) -> Result<Option<Job>> {
+    // People type ids; Core takes none but UUIDs.
+    if !is_uuid(id) {
+        return Ok(None);
+    }
     let Some(job) = row(core, config, id).await? else { return Ok(None) };
     let me = core.me().await?;
     if job.agent_id != me.id {
         return Ok(None);
     }
     translate(core, config, &defaults(config, &me), job).await.map(Some)
+}
+
+fn is_uuid(id: &str) -> bool {
+    let groups: Vec<&str> = id.split('-').collect();
+    let hex = |group: &&str| group.chars().all(|c| c.is_ascii_hexdigit());
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.iter().all(hex)
 }
 
 /// The row of a job.
