@@ -1,8 +1,10 @@
 //! A job becomes a cluster and goes away again, through the real binary.
 
+use std::time::{Duration, Instant};
+
 use agentkube_lab::daemon::Infrastructure;
 use agentkube_lab::machine::State;
-use agentkube_tests::{Found, Plan, Scene, command, heavy, pages, wait};
+use agentkube_tests::{Found, Plan, Scene, command, heavy, pages, traces, wait};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -49,10 +51,21 @@ fn field(kubeconfig: &str, key: &str) -> String {
     kubeconfig.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap().trim().to_owned()
 }
 
+/// Neither seed nor token, configuration of the join or user data is left on a machine or its storage. The last command of the
+/// first boot removes them, which may be a moment after the node is Ready.
+async fn assert_no_traces(scene: &Scene) {
+    let began = Instant::now();
+    while !traces(&scene.lab).is_empty() && began.elapsed() < wait::PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(traces(&scene.lab), Vec::<String>::new());
+}
+
 async fn assert_stands(scene: &Scene, service: &str, machines: Found) {
     scene.settles(&Found { planes: 1, namespaces: 1, nodes: 3, ready: 3, ..machines }).await;
     let machines = scene.lab.machines().all();
     assert!(machines.iter().all(|machine| machine.state == State::Joined), "{machines:?}");
+    assert_no_traces(scene).await;
 
     let record = scene.service(service);
     assert_eq!(record.status, "Started");
