@@ -3,6 +3,7 @@
 //! It uses nothing that a machine with Rust does not have, says what it runs, and ends with the exit code of what failed.
 
 mod build;
+mod contracts;
 mod report;
 mod run;
 mod test;

@@ -5,14 +5,16 @@ use std::fs;
 
 use clap::ValueEnum;
 
-use crate::build;
 use crate::run::{self, Profile, Result, cargo, root, target, with_artifacts};
+use crate::{build, contracts};
 
 /// What is reported.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Report {
     /// Every fault of the lab: where it was injected, what the user saw, what was left behind.
     Faults,
+    /// Every request and answer of every test against the published schemas of the real systems.
+    Contracts,
 }
 
 /// Runs the tests of a report and prints it; fails when a line is missing or says that something was unexpected.
@@ -20,6 +22,9 @@ pub fn run(report: Report) -> Result {
     build::everything(Profile::Debug)?;
     match report {
         Report::Faults => faults(),
+        Report::Contracts => {
+            contracts::tests(with_artifacts(cargo().args(["test", "--workspace", "--no-fail-fast"]), Profile::Debug))
+        }
     }
 }
 

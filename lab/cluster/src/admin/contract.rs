@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lab_wire::Random;
 use serde_json::{Value, json};
 
+use super::GROUP;
 use super::definitions::definitions;
-use super::{AdminCluster, AdminSettings, GROUP, PLANES, STORES};
-use crate::api::schema_faults;
 
 /// The published definition of a kind, or `None` when the checks cannot run.
 fn published(plural: &str) -> Option<Value> {
@@ -78,38 +76,4 @@ fn the_outlines_are_kamajis_own_fields() {
             assert_eq!(field, &published[path], "{plural} {path}");
         }
     }
-}
-
-#[test]
-fn what_the_controller_writes_fits_kamajis_schema() {
-    let (Some(planes), Some(stores)) = (published(PLANES), published(STORES)) else { return };
-    let mut random = Random::new(3);
-    let mut now = 1_790_000_000_000;
-    let mut cluster = AdminCluster::new(AdminSettings::default(), now, &mut random).unwrap();
-    let plane = json!({
-        "apiVersion": "kamaji.clastix.io/v1alpha1", "kind": "TenantControlPlane",
-        "metadata": {"name": "a", "namespace": "default"},
-        "spec": {
-            "controlPlane": {"service": {"serviceType": "LoadBalancer"}},
-            "kubernetes": {"version": "v1.33.4", "kubelet": {}},
-            "addons": {"coreDNS": {}, "kubeProxy": {}, "konnectivity": {}},
-        },
-    });
-    let mut request =
-        lab_wire::Request::new("POST", &format!("/apis/{GROUP}/v1alpha1/namespaces/default/{PLANES}")).json(&plane);
-    request.peer.common_name = Some("boss".to_owned());
-    request.peer.organizations = vec!["system:masters".to_owned()];
-    use lab_wire::Server;
-    cluster.handle(&request, now, &mut random);
-    let mut states = Vec::new();
-    for _ in 0..100 {
-        now += 50;
-        cluster.tick(now, &mut random);
-        let object = cluster.admin().get(GROUP, PLANES, "default", "a").unwrap();
-        assert_eq!(schema_faults(schema_of(&planes), object), Vec::<String>::new());
-        states.push(object["status"]["kubernetesResources"]["version"]["status"].clone());
-    }
-    assert!(states.contains(&"Ready".into()), "{states:?}");
-    let store = cluster.admin().get(GROUP, STORES, "", "default").unwrap();
-    assert_eq!(schema_faults(schema_of(&stores), store), Vec::<String>::new());
 }

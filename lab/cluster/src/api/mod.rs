@@ -53,5 +53,3 @@ pub use store::{Change, Record, Store};
 pub use user::{BootstrapToken, StaticToken, User, bootstrap_tokens};
 
 pub(crate) use rbac::{Attributes, allowed};
-#[cfg(test)]
-pub(crate) use schema::schema_faults;

@@ -179,17 +179,3 @@ fn check_map(schema: &Value, map: &Map<String, Value>, path: &str, causes: &mut 
         check(part, child, &format!("{path}.{key}"), causes);
     }
 }
-
-/// What a schema has against an object: unknown fields and broken rules, as readable lines.
-#[cfg(test)]
-pub fn schema_faults(schema: &Value, object: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    for part in ["spec", "status"] {
-        let (schema, mut unknown, mut causes) = (&schema["properties"][part], Vec::new(), Vec::new());
-        prune(schema, &mut object[part].clone(), part, &mut unknown);
-        check(schema, &object[part], part, &mut causes);
-        faults.extend(unknown.into_iter().map(|path| format!("unknown field {path}")));
-        faults.extend(causes.into_iter().map(|(path, why)| format!("{path}: {why}")));
-    }
-    faults
-}
