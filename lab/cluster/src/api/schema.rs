@@ -40,7 +40,11 @@ pub fn settle(kind: &Kind, schema: &Value, object: &mut Value, strict: bool) -> 
     }
     if strict && !unknown.is_empty() {
         let list: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-        return Err(Failure::bad_request(format!("strict decoding error: {}", list.join(", "))));
+        let (version, kind) = (&kind.version, &kind.kind);
+        return Err(Failure::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+            list.join(", ")
+        )));
     }
     if causes.is_empty() {
         return Ok(());
