@@ -63,3 +63,26 @@ macro_rules! role {
 role!(job_source, "agentkube:provider/job-source-plugin@0.1.0");
 role!(control_plane, "agentkube:provider/control-plane-plugin@0.1.0");
 role!(node_provider, "agentkube:provider/node-provider-plugin@0.1.0");
+
+macro_rules! offer {
+    ($module:ident, $world:literal) => {
+        pub mod $module {
+            wit_bindgen::generate!({
+                path: ["../wit/0.1/host", "../wit/0.1/provider"],
+                world: $world,
+                generate_all,
+                pub_export_macro: true,
+                default_bindings_module: "agentkube_sdk::__private",
+                additional_derives: [PartialEq],
+                runtime_path: "::agentkube_sdk::__private::wit_bindgen::rt",
+                with: {
+                    "agentkube:host/types@0.1.0": crate::bindings::types,
+                    "agentkube:provider/types@0.1.0": crate::bindings::host::agentkube::provider::types,
+                },
+            });
+        }
+    };
+}
+
+offer!(bootstrap_log, "agentkube:provider/bootstrap-log-offer@0.1.0");
+offer!(join_material, "agentkube:provider/join-material-offer@0.1.0");

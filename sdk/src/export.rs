@@ -4,13 +4,16 @@ use std::marker::PhantomData;
 use std::panic;
 use std::sync::Once;
 
+use crate::bindings::bootstrap_log::exports::agentkube::provider::bootstrap_log as bl;
 use crate::bindings::control_plane::exports::agentkube::provider::control_plane as cp;
 use crate::bindings::job_source::exports::agentkube::provider::job_source as js;
+use crate::bindings::join_material::exports::agentkube::provider::join_material as jm;
 use crate::bindings::node_provider::exports::agentkube::provider::node_provider as np;
 use crate::log::{self, Level};
-use crate::{ControlPlane, JobSource, NodeProvider, Result, config};
+use crate::{BootstrapLog, ControlPlane, JobSource, JoinMaterial, NodeProvider, Result, config};
 
-/// Exports a provider as the component's one role: `export!(NodeProvider for Toy)`.
+/// Exports a provider as the component's one role: `export!(NodeProvider for Toy)`. A node provider may offer more beside it:
+/// `export!(NodeProvider + BootstrapLog + JoinMaterial for Toy)`.
 ///
 /// Each call parses the configuration, makes the provider anew, and runs the function. A configuration that does not fit ends
 /// the call with the fault `BAD_CONFIG`; a panic is logged with its message and place before the host sees a trap.
@@ -44,8 +47,9 @@ macro_rules! export {
     (ControlPlane for $provider:ty) => {
         $crate::__export_role!(ControlPlane, $provider, control_plane, __export_control_plane_plugin_impl);
     };
-    (NodeProvider for $provider:ty) => {
+    (NodeProvider $(+ $offer:ident)* for $provider:ty) => {
         $crate::__export_role!(NodeProvider, $provider, node_provider, __export_node_provider_plugin_impl);
+        $($crate::__export_offer!($offer, $provider);)*
     };
 }
 
@@ -66,6 +70,18 @@ macro_rules! __export_role {
             fn check<P: $crate::$role>() {}
             check::<$provider>()
         });
+    };
+}
+
+/// One of the optional interfaces beside a role.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_offer {
+    (BootstrapLog, $provider:ty) => {
+        $crate::__export_role!(BootstrapLog, $provider, bootstrap_log, __export_bootstrap_log_offer_impl);
+    };
+    (JoinMaterial, $provider:ty) => {
+        $crate::__export_role!(JoinMaterial, $provider, join_material, __export_join_material_offer_impl);
     };
 }
 
@@ -138,4 +154,12 @@ guest!(NodeProvider, np, {
     delete(call: np::Call, key: np::MachineKey, instance_id: Option<String>) -> ();
     list_owned(installation: String, page: Option<String>) -> np::OwnedPage;
     metrics(call: np::Call, key: np::MachineKey, instance_id: String) -> Vec<np::Sample>;
+});
+
+guest!(BootstrapLog, bl, {
+    tail(call: bl::Call, key: bl::MachineKey, instance_id: String) -> String;
+});
+
+guest!(JoinMaterial, jm, {
+    render(call: jm::Call, key: jm::MachineKey, pool: jm::Pool, endpoint: jm::Endpoint) -> Vec<u8>;
 });

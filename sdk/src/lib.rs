@@ -43,6 +43,7 @@
 //! # Layout
 //!
 //! - One module per role with its trait and its own types: [`node_provider`], [`control_plane`], [`job_source`].
+//! - What a node provider may offer beside its role: [`bootstrap_log`], [`join_material`].
 //! - What the roles share: [`call`] (for whom), [`cluster`] (what is wanted), [`machine`] and [`observed`] (what is).
 //! - One module per capability: [`http`], [`kube`], [`ledger`], [`permits`], [`reservations`], [`secrets`], [`files`], [`clock`],
 //!   [`random`], [`log`], [`config`].
@@ -67,6 +68,7 @@ extern crate self as agentkube_sdk;
 mod backend;
 #[doc(hidden)]
 pub mod bindings;
+pub mod bootstrap_log;
 pub mod call;
 pub mod clock;
 pub mod cluster;
@@ -78,6 +80,7 @@ mod fault;
 pub mod files;
 pub mod http;
 pub mod job_source;
+pub mod join_material;
 pub mod kube;
 pub mod ledger;
 pub mod log;
@@ -95,10 +98,12 @@ pub mod testing;
 pub mod wait;
 
 pub use agentkube_manifest::Manifest;
+pub use bootstrap_log::BootstrapLog;
 pub use control_plane::ControlPlane;
 pub use fan_out::{fan_out, try_fan_out};
 pub use fault::{Class, Fault, Outcome, Result, Scope};
 pub use job_source::JobSource;
+pub use join_material::JoinMaterial;
 pub use node_provider::NodeProvider;
 
 /// The name of a value that a plugin may pass on but never see. Durable; bound to the service and the plugin it was made for.

@@ -33,20 +33,22 @@
 //! ```
 
 use agentkube_manifest::{HttpNeed, KubeNeed, KubeRule, Needs, RequestNeed};
-pub use agentkube_manifest::{Manifest, Role, SECTION};
+pub use agentkube_manifest::{Manifest, Offer, Role, SECTION};
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
-/// Begins the manifest of a plugin: `manifest!(NodeProvider for Toy, "toy")`. Version and description are the package's own.
+/// Begins the manifest of a plugin: `manifest!(NodeProvider for Toy, "toy")`. Version and description are the package's own. What a
+/// node provider offers beside its role is said as in [`export!`](crate::export!): `manifest!(NodeProvider + BootstrapLog for Toy, "toy")`.
 #[macro_export]
 macro_rules! manifest {
-    ($role:ident for $provider:ty, $name:expr) => {
+    ($role:ident $(+ $offer:ident)* for $provider:ty, $name:expr) => {
         $crate::manifest::Builder::new::<<$provider as $crate::$role>::Config>(
             $crate::manifest::Role::$role,
             $name,
             env!("CARGO_PKG_VERSION"),
             env!("CARGO_PKG_DESCRIPTION"),
         )
+        $(.offer($crate::manifest::Offer::$offer))*
     };
 }
 
@@ -106,6 +108,11 @@ impl Builder {
     pub fn flag(mut self, flag: &str) -> Self {
         self.0.flags.push(flag.to_owned());
         self
+    }
+
+    /// An optional interface that it exports beside its role; [`manifest!`](crate::manifest!) calls this.
+    pub fn offer(self, offer: Offer) -> Self {
+        self.flag(offer.as_str())
     }
 
     /// The manifest.

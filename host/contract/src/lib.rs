@@ -39,7 +39,8 @@ pub use ledger::{Answer, EntryId, Holder, Item, Ledger, Locator, Reference, Refe
 pub use mistake::Mistake;
 pub use observed::{Address, Condition, Finding, Instance, Lifecycle, Owned, Page, Phase, Sample, Severity};
 pub use role::{
-    Bootstrap, Call, ControlPlane, ControlPlaneStatus, JobSource, Kubeconfigs, NodeProvider, PowerAction, Stage,
+    Bootstrap, Call, ControlPlane, ControlPlaneStatus, Endpoint, JobSource, Kubeconfigs, NodeProvider, PowerAction,
+    Stage,
 };
 pub use tenant::{Addons, BootstrapRenderer, BootstrapRequest, JoinInfo, JoinToken, Node, Tenant, Tenants};
 pub use world::{Clock, Random};

@@ -123,6 +123,15 @@ impl std::fmt::Debug for Bootstrap {
     }
 }
 
+/// Where a machine joins that does not join by kubeadm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `host:port` of the API server.
+    pub server: String,
+    /// CA certificates, PEM.
+    pub ca: String,
+}
+
 /// What to do with a machine's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerAction {
@@ -171,4 +180,28 @@ pub trait NodeProvider: Send + Sync {
     async fn list_owned(&self, installation: &str, page: Option<&str>) -> Result<Page<Owned>>;
     /// Measurements of one machine.
     async fn metrics(&self, call: &Call, key: &MachineKey, id: &str) -> Result<Vec<Sample>>;
+
+    /// The last lines of the machine's first-boot log, as the provider gives them: unbounded, with whatever is in them. `None` when
+    /// the provider does not offer it.
+    async fn bootstrap_log(&self, call: &Call, key: &MachineKey, id: &str) -> Result<Option<String>> {
+        let _ = (call, key, id);
+        Ok(None)
+    }
+
+    /// Whether the provider renders first-boot data itself, since its machines do not join by kubeadm.
+    fn renders_bootstrap(&self) -> bool {
+        false
+    }
+
+    /// First-boot data for one machine, instead of the host's template. `None` when the provider does not offer it.
+    async fn join_material(
+        &self,
+        call: &Call,
+        key: &MachineKey,
+        pool: &Pool,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Vec<u8>>> {
+        let _ = (call, key, pool, endpoint);
+        Ok(None)
+    }
 }

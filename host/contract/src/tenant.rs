@@ -131,6 +131,9 @@ pub struct BootstrapRequest<'a> {
 pub trait BootstrapRenderer: Send + Sync {
     /// The data for one machine.
     fn render(&self, request: &BootstrapRequest<'_>) -> Result<Bootstrap>;
+
+    /// The data for one machine whose user data somebody else made: the meta data and the network configuration are the same.
+    fn carry(&self, request: &BootstrapRequest<'_>, user_data: Vec<u8>) -> Result<Bootstrap>;
 }
 
 /// Taints as the kubelet takes them: `key=value:Effect`.

@@ -62,6 +62,19 @@ pub enum Error {
         /// What the component exports.
         exported: String,
     },
+    /// The manifest's flags and the optional exports differ, or the role has no such exports.
+    #[error(
+        "a plugin exports `{offer}` beside the role node-provider exactly when its manifest has that flag; this one is a {role}, \
+         and the interface is {}", if *exported { "exported" } else { "not exported" }
+    )]
+    OfferMismatch {
+        /// The optional interface.
+        offer: &'static str,
+        /// Whether the component exports it.
+        exported: bool,
+        /// The manifest's role.
+        role: String,
+    },
     /// The component imports what its manifest does not ask for: the author's to mend.
     #[error("the component imports {import}, which its manifest does not ask for; {remedy}")]
     ImportNotCovered {
@@ -149,6 +162,7 @@ impl Error {
             Error::BadManifest(_) => "BAD_MANIFEST",
             Error::UnknownContract { .. } => "UNKNOWN_CONTRACT",
             Error::RoleMismatch { .. } => "ROLE_MISMATCH",
+            Error::OfferMismatch { .. } => "OFFER_MISMATCH",
             Error::ImportNotCovered { .. } => "IMPORT_NOT_COVERED",
             Error::ImportForbidden(_) => "IMPORT_FORBIDDEN",
             Error::ContractMismatch(_) => "CONTRACT_MISMATCH",

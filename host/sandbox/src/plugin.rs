@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agentkube_contract::{ControlPlane, Fault, JobSource, NodeProvider};
-use agentkube_manifest::{Manifest, Role};
+use agentkube_manifest::{Manifest, Offer, Role};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use wasmtime::component::InstancePre;
@@ -134,6 +134,10 @@ impl Plugin {
             Role::ControlPlane => v0_1::check_control_plane(self.pre()),
             Role::NodeProvider => v0_1::check_node_provider(self.pre()),
         };
-        checked.map_err(|e| Error::ContractMismatch(format!("{e:#}")))
+        checked.map_err(|e| Error::ContractMismatch(format!("{e:#}")))?;
+        for offer in Offer::ALL.into_iter().filter(|offer| self.core.manifest.offers(*offer)) {
+            v0_1::check_offer(offer, self.pre()).map_err(|e| Error::ContractMismatch(format!("{e:#}")))?;
+        }
+        Ok(())
     }
 }

@@ -30,7 +30,8 @@ pub struct Manifest {
     pub settings_schema: Value,
     /// What it needs.
     pub needs: Needs,
-    /// What it can do beyond what every plugin of its role must: `bootstrap-at-create`, `clone-linked`, `static-address` …
+    /// What it can do beyond what every plugin of its role must: `bootstrap-at-create`, `clone-linked`, `static-address` …, and the
+    /// names of the optional interfaces that it exports ([`Offer`]).
     #[serde(default)]
     pub flags: Vec<String>,
 }
@@ -55,6 +56,36 @@ impl Role {
             Role::ControlPlane => "control-plane",
             Role::NodeProvider => "node-provider",
         }
+    }
+}
+
+/// An optional interface that a node provider may export beside its role, named as its interface. The manifest has a flag of the same
+/// name exactly when the component exports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It shows the log of a machine's first boot.
+    BootstrapLog,
+    /// It renders first-boot data of its own.
+    JoinMaterial,
+}
+
+impl Offer {
+    /// All of them.
+    pub const ALL: [Offer; 2] = [Offer::BootstrapLog, Offer::JoinMaterial];
+
+    /// The word of the interface and of the flag: `bootstrap-log`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Offer::BootstrapLog => "bootstrap-log",
+            Offer::JoinMaterial => "join-material",
+        }
+    }
+}
+
+impl Manifest {
+    /// Whether it says that the component exports this beside its role.
+    pub fn offers(&self, offer: Offer) -> bool {
+        self.flags.iter().any(|flag| flag == offer.as_str())
     }
 }
 

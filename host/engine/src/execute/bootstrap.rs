@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentkube_contract::{Bootstrap, BootstrapRequest, Fault, Instance, JoinInfo, Tenant};
+use agentkube_contract::{Bootstrap, BootstrapRequest, Endpoint, Fault, Instance, JoinInfo, Tenant};
 
 use super::Run;
 use crate::plan::{Machine, Work};
@@ -56,7 +56,7 @@ impl Run<'_> {
         attempt: u32,
     ) -> Result<Bootstrap, Fault> {
         let join = self.join(attempt).await?;
-        self.shared.world.renderer.render(&BootstrapRequest {
+        let request = BootstrapRequest {
             owner: &self.owner,
             key: &machine.key,
             pool: self.pool(machine)?,
@@ -64,7 +64,17 @@ impl Run<'_> {
             join: &join,
             provider_id: instance.and_then(|instance| instance.provider_id.as_deref()),
             macs: instance.map(|instance| instance.macs.as_slice()).unwrap_or_default(),
-        })
+        };
+        let (world, provider) = (&self.shared.world, self.shared.world.nodes(&machine.provider)?);
+        if !provider.renders_bootstrap() {
+            return world.renderer.render(&request);
+        }
+        let call = self.call(attempt, self.shared.settings.times.short);
+        let endpoint = Endpoint { server: join.server.clone(), ca: join.ca.clone() };
+        match provider.join_material(&call, &machine.key, request.pool, &endpoint).await? {
+            Some(user_data) => world.renderer.carry(&request, user_data),
+            None => world.renderer.render(&request),
+        }
     }
 }
 

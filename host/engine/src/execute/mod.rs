@@ -4,9 +4,11 @@
 mod bootstrap;
 mod health;
 mod machine;
+mod node;
 mod perform;
 mod recover;
 mod retry;
+mod tail;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

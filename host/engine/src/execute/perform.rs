@@ -50,11 +50,7 @@ impl Run<'_> {
             Work::AddonsHealthy => self.addons(true, attempt, limit).await,
             Work::CreateMachine(machine) => self.create_machine(machine, attempt, limit).await,
             Work::BootMachine(machine) => self.boot_machine(machine, attempt, limit).await,
-            Work::AwaitNode(machine) => {
-                let tenant = self.tenant(attempt).await?;
-                let node = tenant.node(&machine.key.name, self.pool(machine)?, true, limit).await?;
-                Ok(plain(json(&node)?))
-            }
+            Work::AwaitNode(machine) => self.await_node(machine, attempt, limit).await,
             Work::FinishMachine(machine) => self.finish_machine(machine, attempt, limit).await,
             Work::DeleteMachine(machine) => self.delete_machine(machine, attempt, limit).await,
             Work::RemoveNode(machine) => self.remove_node(machine, attempt).await,

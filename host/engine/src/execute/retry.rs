@@ -6,6 +6,7 @@ use agentkube_contract::{Class, Fault, Outcome};
 use serde_json::Value;
 
 use super::Run;
+use super::node::never_joined;
 use crate::Result;
 use crate::event::Kind;
 use crate::journal::StepEnd;
@@ -24,8 +25,9 @@ impl Run<'_> {
                 Err(fault) => fault,
             };
             let failures = world.journal.failures(self.intent.id, &step.id)?;
-            let last = !self.forever && self.is_last(&fault, failures);
+            let last = !self.forever && self.is_last(&step.work, &fault, failures);
             if last {
+                let fault = self.explained(&step.work, fault).await;
                 self.event(&step.id, Kind::Failed, None, fault.to_string());
                 return Ok(Err(fault));
             }
@@ -47,7 +49,10 @@ impl Run<'_> {
         }
     }
 
-    fn is_last(&self, fault: &Fault, failures: u32) -> bool {
+    fn is_last(&self, work: &Work, fault: &Fault, failures: u32) -> bool {
+        if never_joined(work, fault) {
+            return true;
+        }
         let create = u64::try_from(self.shared.settings.times.create.as_millis()).unwrap_or(u64::MAX);
         let late = self.shared.world.clock.now().saturating_sub(self.intent.began) > create;
         // After a long absence of the daemon the time is up at once; a few tries it gets all the same.

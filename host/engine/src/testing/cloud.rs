@@ -56,6 +56,12 @@ pub(crate) struct Truth {
     pub at_work: usize,
     pub most_at_work: usize,
     pub disabled: bool,
+    /// What machines wrote during their first boot, by name; those that are not here have no log to show.
+    pub logs: BTreeMap<String, String>,
+    /// Machines that boot and never join.
+    pub never_join: BTreeSet<String>,
+    /// Machines of which the provider says that they failed.
+    pub failed: BTreeSet<String>,
     /// Everything that the renderer put into first-boot data and every token secret: must not be found in the journal.
     pub secrets: BTreeSet<String>,
 }
@@ -66,6 +72,8 @@ pub(crate) struct Cloud {
     pub truth: Mutex<Truth>,
     pub kill: Mutex<Arc<Kill>>,
     pub bootstrap_at_create: bool,
+    /// The provider renders first-boot data itself.
+    pub renders: bool,
 }
 
 pub(crate) fn cluster(machines: u32) -> Cluster {

@@ -56,6 +56,16 @@ fn limits_hold() {
 }
 
 #[test]
+fn a_provider_that_renders_first_boot_data_itself_is_asked_for_it() {
+    let cloud = Arc::new(Cloud { renders: true, ..Cloud::default() });
+    cloud.ask("j1", "s1", "create", Some(crate::testing::cloud::cluster(2)));
+    let life = Life::new(Arc::clone(&cloud));
+    life.until_settled("j1");
+    assert_eq!(cloud.flaws_standing(2), Vec::<String>::new());
+    assert!(cloud.truth.lock().unwrap().secrets.iter().all(|secret| secret != "canary-data"), "no template was used");
+}
+
+#[test]
 fn a_provider_that_needs_the_data_at_creation_gets_it_there() {
     let cloud = Arc::new(Cloud { bootstrap_at_create: true, ..Cloud::default() });
     cloud.ask("j1", "s1", "create", Some(super::cloud::cluster(2)));

@@ -64,6 +64,11 @@ impl Cloud {
     }
 }
 
+/// What a provider renders for a machine.
+fn own_material(name: &str) -> String {
+    format!("own material of {name}")
+}
+
 fn instance(vm: &Vm) -> Instance {
     Instance {
         id: vm.id.clone(),
@@ -132,8 +137,9 @@ impl NodeProvider for Doubles {
                 vm.seed = true;
             }
             let (vm, name) = (super::roles::instance(vm), vm.name.clone());
-            for object in truth.control_planes.values_mut() {
-                if object.tokens.iter().any(|token| data.contains(token)) {
+            let joins = !truth.never_join.contains(&name);
+            for object in truth.control_planes.values_mut().filter(|_| joins) {
+                if data == own_material(&name) || object.tokens.iter().any(|token| data.contains(token)) {
                     object.nodes.insert(name.clone());
                 }
             }
@@ -150,8 +156,31 @@ impl NodeProvider for Doubles {
         }
         self.cloud.leave(&call).await
     }
-    async fn observe(&self, _: &Call, _: &MachineKey, id: &str) -> Result<Option<Instance>> {
-        Ok(self.cloud.truth.lock().unwrap().vms.iter().find(|vm| vm.id == id).map(instance))
+    async fn observe(&self, _: &Call, key: &MachineKey, id: &str) -> Result<Option<Instance>> {
+        let truth = self.cloud.truth.lock().unwrap();
+        let mut seen = truth.vms.iter().find(|vm| vm.id == id).map(instance);
+        if truth.failed.contains(&key.name) {
+            seen.iter_mut().for_each(|seen| seen.lifecycle = Lifecycle::Failed);
+        }
+        Ok(seen)
+    }
+    async fn bootstrap_log(&self, _: &Call, key: &MachineKey, id: &str) -> Result<Option<String>> {
+        let truth = self.cloud.truth.lock().unwrap();
+        assert!(truth.vms.iter().any(|vm| vm.id == id), "it is asked while the machine is there");
+        Ok(truth.logs.get(&key.name).cloned())
+    }
+    fn renders_bootstrap(&self) -> bool {
+        self.cloud.renders
+    }
+    async fn join_material(
+        &self,
+        _: &Call,
+        key: &MachineKey,
+        _: &Pool,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Vec<u8>>> {
+        assert_eq!((endpoint.server.as_str(), endpoint.ca.as_str()), ("10.0.0.1:6443", "CA"));
+        Ok(self.cloud.renders.then(|| own_material(&key.name).into_bytes()))
     }
     async fn power(&self, _: &Call, _: &MachineKey, _: &str, _: PowerAction) -> Result<Instance> {
         Err(Fault::new(Class::Unsupported, "NO", ""))
@@ -390,8 +419,11 @@ impl Tenant for FakeTenant {
     }
     async fn node(&self, name: &str, _: &Pool, _: bool, _: Duration) -> Result<Node> {
         let _at_work = self.cloud.enter(&format!("node {name}")).await?;
+        let failed = || self.cloud.truth.lock().unwrap().failed.contains(name);
         match self.object(|object| object.nodes.contains(name))? {
             true => Ok(node(name)),
+            // A real one waits for its time; the machine that failed is seen meanwhile.
+            false if failed() => std::future::pending().await,
             false => Err(Fault::new(Class::Timeout, "NO_NODE", "it did not join")),
         }
     }
@@ -425,6 +457,10 @@ impl BootstrapRenderer for FakeRenderer {
         let token = &request.join.token;
         let data = format!("canary-data {} {}.{}", request.key.name, token.id, token.secret);
         self.0.truth.lock().unwrap().secrets.insert("canary-data".into());
-        Ok(Bootstrap { user_data: data.into_bytes(), meta_data: Vec::new(), network_config: None })
+        self.carry(request, data.into_bytes())
+    }
+
+    fn carry(&self, _: &BootstrapRequest<'_>, user_data: Vec<u8>) -> Result<Bootstrap> {
+        Ok(Bootstrap { user_data, meta_data: Vec::new(), network_config: None })
     }
 }

@@ -138,6 +138,54 @@ fn a_kept_failure_leaves_no_live_token() {
 }
 
 #[test]
+fn a_machine_that_never_joins_says_why_and_keeps_its_secrets() {
+    let name = format!("{}-w-01", crate::testing::roles_cluster("s1"));
+    let cloud = Cloud::with_create(1);
+    {
+        let mut truth = cloud.truth.lock().unwrap();
+        truth.never_join.insert(name.clone());
+        let secret = "token-secret-abcdef.0123456789abcdef";
+        let log =
+            format!("noise\n{}[preflight] no route to host\0\nkubeadm join --token {secret}\n", "x\n".repeat(100));
+        truth.logs.insert(name.clone(), log);
+    }
+    let life = Life::new(Arc::clone(&cloud));
+    life.until_settled("j1");
+    let job = cloud.job("j1");
+    let Some(Settlement::Failed(fault)) = job.settlement else { panic!("{job:?}") };
+    assert_eq!(fault.code, "NO_NODE");
+    let text = fault.message;
+    assert!(text.starts_with(&format!("step machine/{name}/node: it did not join")), "{text}");
+    assert!(
+        text.contains("the end of its first-boot log:") && text.contains("[preflight] no route to host\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("kubeadm join --token [hidden]") && !text.contains("noise"), "{text}");
+    // The time for a node is the operator's: it is not given again.
+    assert_eq!(cloud.log().iter().filter(|line| line.starts_with("> node ")).count(), 1);
+    assert_eq!(cloud.flaws_empty(), Vec::<String>::new());
+}
+
+#[test]
+fn a_machine_that_its_provider_gives_up_is_not_waited_for() {
+    let name = format!("{}-w-01", crate::testing::roles_cluster("s1"));
+    let cloud = Cloud::with_create(1);
+    {
+        let mut truth = cloud.truth.lock().unwrap();
+        truth.never_join.insert(name.clone());
+        truth.failed.insert(name.clone());
+    }
+    let mut life = Life::new(Arc::clone(&cloud));
+    life.settings.times.node = std::time::Duration::from_millis(80);
+    life.until_settled("j1");
+    let job = cloud.job("j1");
+    let Some(Settlement::Failed(fault)) = job.settlement else { panic!("{job:?}") };
+    assert_eq!(fault.code, "MACHINE_FAILED", "{fault}");
+    assert!(!fault.message.contains("first-boot log"), "none is offered: {fault}");
+    assert_eq!(cloud.flaws_empty(), Vec::<String>::new());
+}
+
+#[test]
 fn a_delete_supersedes_a_running_create() {
     let cloud = Cloud::with_create(2);
     let life = Life::new(Arc::clone(&cloud));

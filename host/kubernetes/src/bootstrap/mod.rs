@@ -103,9 +103,13 @@ impl Renderer {
 
 impl BootstrapRenderer for Renderer {
     fn render(&self, request: &BootstrapRequest<'_>) -> agentkube_contract::Result<Bootstrap> {
+        self.carry(request, self.user_data(request)?)
+    }
+
+    fn carry(&self, request: &BootstrapRequest<'_>, user_data: Vec<u8>) -> agentkube_contract::Result<Bootstrap> {
         let name = &request.key.name;
         Ok(Bootstrap {
-            user_data: self.user_data(request)?,
+            user_data,
             // The name is made once and never again, so it tells this machine from every other for cloud-init too.
             meta_data: vec![("instance-id".to_owned(), name.clone()), ("local-hostname".to_owned(), name.clone())],
             network_config: network::configuration(request)?,

@@ -1,6 +1,6 @@
 //! What a component imports and exports, and whether its manifest asks for that.
 
-use agentkube_manifest::{Manifest, Role};
+use agentkube_manifest::{Manifest, Offer, Role};
 use wasmparser::{Parser, Payload};
 
 use crate::{Error, Result};
@@ -67,6 +67,23 @@ impl Surface {
             manifest: manifest.role.as_str().to_owned(),
             exported: if words.is_empty() { "no role".to_owned() } else { words.join(" and ") },
         })
+    }
+
+    /// What is exported beside the role is what the manifest's flags say, and only a node provider exports anything beside it.
+    pub fn check_offers(&self, manifest: &Manifest) -> Result<()> {
+        for offer in Offer::ALL {
+            let prefix = format!("agentkube:provider/{}@", offer.as_str());
+            let exported = self.exports.iter().any(|name| name.starts_with(&prefix));
+            let fits = exported == manifest.offers(offer) && (!exported || manifest.role == Role::NodeProvider);
+            if !fits {
+                return Err(Error::OfferMismatch {
+                    offer: offer.as_str(),
+                    exported,
+                    role: manifest.role.as_str().to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Every import is asked for by the manifest, or is of the part of WASI that has nothing behind it.

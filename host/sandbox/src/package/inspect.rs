@@ -50,6 +50,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     };
     let surface = Surface::read(bytes)?;
     surface.check_role(&manifest)?;
+    surface.check_offers(&manifest)?;
     surface.check_imports(&manifest)?;
     let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Inspection {

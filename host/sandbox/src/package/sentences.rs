@@ -1,6 +1,6 @@
 //! What a plugin asks for, in plain sentences for the operator.
 
-use agentkube_manifest::Manifest;
+use agentkube_manifest::{Manifest, Offer};
 
 pub(super) fn sentences(manifest: &Manifest) -> Vec<String> {
     let mut said = Vec::new();
@@ -34,8 +34,16 @@ pub(super) fn sentences(manifest: &Manifest) -> Vec<String> {
             said.push(format!("  reads {path}"));
         }
     }
+    said.extend(Offer::ALL.into_iter().filter(|offer| manifest.offers(*offer)).map(|offer| offered(offer).to_owned()));
     said.extend(manifest.needs.capabilities.iter().filter_map(|name| capability(name)).map(str::to_owned));
     said
+}
+
+fn offered(offer: Offer) -> &'static str {
+    match offer {
+        Offer::BootstrapLog => "It can show what happened inside a machine, when you switch that on.",
+        Offer::JoinMaterial => "It makes the first-boot data of its machines itself, instead of the host's template.",
+    }
 }
 
 fn capability(name: &str) -> Option<&'static str> {

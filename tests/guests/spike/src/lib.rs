@@ -4,6 +4,7 @@
 //! Its configuration: `{"connection": "lab", "mode": "normal", "count": 1000}`, all of it optional.
 
 use agentkube_sdk::cluster::Pool;
+use agentkube_sdk::join_material::Endpoint;
 use agentkube_sdk::ledger::{self, Item, Note};
 use agentkube_sdk::machine::{Instance, Lifecycle, MachineKey};
 use agentkube_sdk::manifest::HttpUse;
@@ -230,13 +231,25 @@ pub fn manifest() -> Manifest {
         .get("/effects/{name}")
         .get("/tasks/{id}")
         .post("/effect");
-    agentkube_sdk::manifest!(NodeProvider for Spike, "spike")
+    agentkube_sdk::manifest!(NodeProvider + BootstrapLog + JoinMaterial for Spike, "spike")
         .http(lab)
         .capabilities(&["clock", "ledger", "random"])
         .build()
 }
 
-agentkube_sdk::export!(NodeProvider for Spike);
+impl BootstrapLog for Spike {
+    async fn tail(&self, _call: Call, key: MachineKey, instance_id: String) -> Result<String> {
+        Ok(format!("{} as {instance_id} said this", key.name))
+    }
+}
+
+impl JoinMaterial for Spike {
+    async fn render(&self, _call: Call, key: MachineKey, pool: Pool, endpoint: Endpoint) -> Result<Vec<u8>> {
+        Ok(format!("{} of {} joins {} by {}", key.name, pool.name, endpoint.server, endpoint.ca).into_bytes())
+    }
+}
+
+agentkube_sdk::export!(NodeProvider + BootstrapLog + JoinMaterial for Spike);
 
 #[cfg(test)]
 mod tests {

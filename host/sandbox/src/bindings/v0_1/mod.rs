@@ -2,7 +2,7 @@
 //!
 //! - `capabilities`: the imports, given on to [`crate::capabilities`].
 //! - `common`, `wishes`, `things`: conversions to and from the domain types.
-//! - `job_source`, `control_plane`, `node_provider`: a plugin as the role's trait.
+//! - `job_source`, `control_plane`, `node_provider`: a plugin as the role's trait; `offers`: what a node provider exports beside it.
 
 mod capabilities;
 mod common;
@@ -10,11 +10,13 @@ mod control_plane;
 mod job_source;
 mod kube;
 mod node_provider;
+mod offers;
 #[cfg(test)]
 mod tests;
 mod things;
 mod wishes;
 
+use agentkube_manifest::Offer;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 pub(crate) use self::control_plane::ControlPlanePlugin;
@@ -107,6 +109,52 @@ pub(crate) mod node_provider_world {
     });
 }
 
+/// What a node provider may export beside its role: the log of a machine's first boot.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+pub(crate) mod bootstrap_log_world {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
+        world: "agentkube:provider/bootstrap-log-offer",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "agentkube:host@0.1.0": super::host::agentkube::host,
+            "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
+        },
+    });
+}
+
+/// What a node provider may export beside its role: first-boot data of its own.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+pub(crate) mod join_material_world {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
+        world: "agentkube:provider/join-material-offer",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "agentkube:host@0.1.0": super::host::agentkube::host,
+            "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
+        },
+    });
+}
+
 use host::agentkube::host as capability;
 
 /// Links every capability. What a component does not import is not linked to it, and what it may not import was refused before.
@@ -129,13 +177,24 @@ pub(crate) fn check_node_provider(pre: InstancePre<State>) -> wasmtime::Result<(
     node_provider_world::NodeProviderPluginPre::new(pre).map(drop)
 }
 
+/// The exports of an optional interface have its types.
+pub(crate) fn check_offer(offer: Offer, pre: InstancePre<State>) -> wasmtime::Result<()> {
+    match offer {
+        Offer::BootstrapLog => bootstrap_log_world::BootstrapLogOfferPre::new(pre).map(drop),
+        Offer::JoinMaterial => join_material_world::JoinMaterialOfferPre::new(pre).map(drop),
+    }
+}
+
 /// One call of an exported function: a store, an instance, the function, all under the plugin's supervision.
 macro_rules! invoke {
-    ($role:expr, $spec:expr, $interface:ident, |$guest:ident, $accessor:ident| $call:expr) => {{
+    ($role:expr, $spec:expr, $interface:ident, |$guest:ident, $accessor:ident| $call:expr) => {
+        invoke!($role, $role.pre, $spec, $interface, |$guest, $accessor| $call)
+    };
+    ($role:expr, $pre:expr, $spec:expr, $interface:ident, |$guest:ident, $accessor:ident| $call:expr) => {{
         let (role, spec) = ($role, $spec);
         let traces = std::sync::Arc::new(crate::limits::Traces::default());
         let mut store = role.plugin.store(spec.service.clone(), spec.exempt, std::sync::Arc::clone(&traces));
-        let pre = role.pre.clone();
+        let pre = $pre.clone();
         let work = async move {
             let instance = pre.instantiate_async(&mut store).await?;
             let $guest = instance.$interface();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use agentkube_contract::{
-    Bootstrap, Call, Finding, Instance, MachineKey, NodeProvider, Owned, Page, Pool, PowerAction, Result, Sample,
+    Bootstrap, Call, Endpoint, Finding, Instance, MachineKey, NodeProvider, Owned, Page, Pool, PowerAction, Result,
+    Sample,
 };
 use async_trait::async_trait;
 
@@ -11,20 +12,22 @@ use super::common::all;
 use super::invoke;
 use super::node_provider_world::NodeProviderPluginPre;
 use super::node_provider_world::exports::agentkube::provider::node_provider as wit;
+use super::offers::Offers;
 use crate::plugin::Plugin;
 use crate::state::State;
 
 /// A plugin as a node provider.
 pub(crate) struct NodeProviderPlugin {
-    plugin: Arc<Plugin>,
+    pub(super) plugin: Arc<Plugin>,
     pre: NodeProviderPluginPre<State>,
+    pub(super) offers: Offers,
 }
 
 impl NodeProviderPlugin {
     /// `None` when the plugin has another role.
     pub fn new(plugin: &Arc<Plugin>) -> Option<Self> {
         let pre = NodeProviderPluginPre::new(plugin.pre()).ok()?;
-        Some(NodeProviderPlugin { plugin: Arc::clone(plugin), pre })
+        Some(NodeProviderPlugin { plugin: Arc::clone(plugin), pre, offers: Offers::of(plugin) })
     }
 }
 
@@ -122,6 +125,24 @@ impl NodeProvider for NodeProviderPlugin {
     async fn metrics(&self, call: &Call, key: &MachineKey, id: &str) -> Result<Vec<Sample>> {
         let (spec, call, key, id) = (self.plugin.serving("metrics", call), call.into(), key.into(), id.to_owned());
         invoke!(self, spec, agentkube_provider_node_provider, |guest, a| guest.call_metrics(a, call, key, id)).map(all)
+    }
+
+    async fn bootstrap_log(&self, call: &Call, key: &MachineKey, id: &str) -> Result<Option<String>> {
+        self.tail(call, key, id).await
+    }
+
+    fn renders_bootstrap(&self) -> bool {
+        self.offers.renders()
+    }
+
+    async fn join_material(
+        &self,
+        call: &Call,
+        key: &MachineKey,
+        pool: &Pool,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Vec<u8>>> {
+        self.render(call, key, pool, endpoint).await
     }
 }
 
