@@ -78,6 +78,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// What of the first-boot data is still on its disk, as paths.
+    pub fn leftovers(&self) -> Vec<String> {
+        self.disk.leftovers()
+    }
+
     /// The console as text.
     pub fn console_text(&self) -> String {
         self.console.iter().map(|(_, line)| format!("{line}\n")).collect()

@@ -154,7 +154,12 @@ impl Access<'_> {
             .map(str::to_owned);
         let agent: &[&str] = match self.settings.release.agent_privilege() {
             "VM.Monitor" => &["VM.Monitor"],
-            _ => &["VM.GuestAgent.Audit", "VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted"],
+            _ => &[
+                "VM.GuestAgent.Audit",
+                "VM.GuestAgent.FileRead",
+                "VM.GuestAgent.FileWrite",
+                "VM.GuestAgent.Unrestricted",
+            ],
         };
         known.chain(more).chain(agent.iter().map(|&name| name.to_owned())).map(|name| (name, true)).collect()
     }

@@ -39,6 +39,11 @@ impl Release {
     pub fn agent_privilege(self) -> &'static str {
         if self >= Release::V9_1 { "VM.GuestAgent.Audit" } else { "VM.Monitor" }
     }
+
+    /// Privilege that reading a file through the guest agent takes.
+    pub fn file_privilege(self) -> &'static str {
+        if self >= Release::V9_1 { "VM.GuestAgent.FileRead" } else { "VM.Monitor" }
+    }
 }
 
 impl FromStr for Release {
@@ -309,6 +314,9 @@ fn least_privileges(release: Release, who: &[&str]) -> (BTreeMap<String, Vec<Str
     workers.extend(["VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk"]);
     workers.extend(["VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"]);
     workers.push(release.agent_privilege());
+    if release.file_privilege() != release.agent_privilege() {
+        workers.push(release.file_privilege());
+    }
     let grants: [(&str, &str, Vec<&str>); 5] = [
         ("/pool/agentkube", "AgentKubeWorkers", workers),
         ("/pool/templates", "AgentKubeTemplates", vec!["VM.Audit", "VM.Clone"]),

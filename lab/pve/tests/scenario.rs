@@ -66,7 +66,8 @@ fn a_machine_comes_and_goes() {
     assert_eq!(silent, (500, "QEMU guest agent is not running".to_owned()));
     let own =
         GuestAddress { interface: "eth0".to_owned(), mac: mac.clone(), address: "10.0.0.5".to_owned(), prefix: 24 };
-    let report = GuestReport { agent: true, hostname: "kabc-w-01".to_owned(), addresses: vec![own] };
+    let report =
+        GuestReport { agent: true, hostname: "kabc-w-01".to_owned(), addresses: vec![own], ..GuestReport::default() };
     let (id, now) = (boot.id.clone(), client.now);
     client.pve.guest_report(&id, report, now);
     let found = client.ok("GET", "/nodes/pve2/qemu/104/agent/network-get-interfaces", &[]);

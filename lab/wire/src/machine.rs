@@ -1,5 +1,7 @@
 //! The seam between a hypervisor (Proxmox VE, the toy cloud) and the machines that boot on it.
 
+use std::collections::BTreeMap;
+
 use crate::{Millis, Server};
 
 /// What a machine finds when it starts.
@@ -72,6 +74,8 @@ pub struct GuestReport {
     pub hostname: String,
     /// Its addresses.
     pub addresses: Vec<GuestAddress>,
+    /// Logs on its disk that its agent can read, by path.
+    pub logs: BTreeMap<String, Vec<u8>>,
 }
 
 /// A server whose machines boot.

@@ -62,6 +62,10 @@ pub struct Config {
     /// Whether the guest agent is switched on and asked for addresses.
     #[serde(default = "yes")]
     pub agent: bool,
+    /// Whether the guest agent is asked for the end of a machine's first-boot log when its node does not become Ready. Whoever ordered
+    /// the cluster sees it. Takes a privilege more: `VM.GuestAgent.FileRead` on 9, nothing beyond `VM.Monitor` on 8.
+    #[serde(default)]
+    pub bootstrap_log: bool,
     /// Label of the endpoint that takes uploads for a node, `{node}` being its name. A connection without such a label is asked
     /// without one.
     #[serde(default = "endpoint_label")]

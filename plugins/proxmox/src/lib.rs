@@ -3,7 +3,7 @@
 //! # Reading on
 //!
 //! - [`Config`] and [`Settings`]: what the operator and a pool may choose. `mark`: whose a VM is.
-//! - The role's functions, each in a file of its own: `find`, `create` (with `place` and `configure`), `boot` (with `seed` and
+//! - The role's functions, each in a file of its own (and `bootstrap_log`, which is offered beside it): `find`, `create` (with `place` and `configure`), `boot` (with `seed` and
 //!   `agent`), `power`, `delete`, `owned`, `metrics`, `preflight`.
 //! - What they stand on: `api` (envelope, forms, types), `tasks` (waiting, and what a killed call left running), `faults` (what the
 //!   cluster's texts mean), `instance` (what the engine sees).
@@ -18,6 +18,7 @@
 mod agent;
 mod api;
 mod boot;
+mod bootstrap_log;
 mod config;
 mod configure;
 mod create;
@@ -57,7 +58,7 @@ pub struct Proxmox {
     api: Api,
 }
 
-agentkube_sdk::export!(NodeProvider for Proxmox);
+agentkube_sdk::export!(NodeProvider + BootstrapLog for Proxmox);
 
 impl NodeProvider for Proxmox {
     type Config = Config;
@@ -134,5 +135,11 @@ impl NodeProvider for Proxmox {
 
     async fn metrics(&self, call: Call, key: MachineKey, instance_id: String) -> Result<Vec<Sample>> {
         self.measured(&call, &key, &instance_id).await
+    }
+}
+
+impl BootstrapLog for Proxmox {
+    async fn tail(&self, call: Call, key: MachineKey, instance_id: String) -> Result<String> {
+        self.first_boot_log(&call, &key, &instance_id).await
     }
 }

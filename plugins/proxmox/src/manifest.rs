@@ -23,6 +23,7 @@ pub fn manifest() -> Manifest {
     .get("/api2/extjs/nodes/{node}/qemu/{vmid}/config")
     .get("/api2/extjs/nodes/{node}/qemu/{vmid}/status/current")
     .get("/api2/extjs/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces")
+    .get("/api2/extjs/nodes/{node}/qemu/{vmid}/agent/file-read")
     .post("/api2/extjs/nodes/{node}/qemu/{template}/clone")
     .post("/api2/extjs/nodes/{node}/qemu/{vmid}/config")
     .put("/api2/extjs/nodes/{node}/qemu/{vmid}/resize")
@@ -32,7 +33,7 @@ pub fn manifest() -> Manifest {
     .delete("/api2/extjs/nodes/{node}/qemu/{vmid}")
     .post("/api2/extjs/nodes/{node}/storage/{storage}/upload")
     .delete("/api2/extjs/nodes/{node}/storage/{storage}/content/{volume}");
-    agentkube_sdk::manifest!(NodeProvider for Proxmox, "proxmox")
+    agentkube_sdk::manifest!(NodeProvider + BootstrapLog for Proxmox, "proxmox")
         .http(cluster)
         .capabilities(&["clock", "ledger", "permits", "random", "reservations"])
         .settings::<Settings>()

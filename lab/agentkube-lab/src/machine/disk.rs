@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::ca::Identity;
 
+/// Where cloud-init keeps what the commands of the first boot said.
+pub const LOG: &str = "/var/log/cloud-init-output.log";
+
 /// A file on a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File {
@@ -167,6 +170,26 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Files under `/var/log`, which a guest agent can be asked for.
+    pub fn logs(&self) -> BTreeMap<String, Vec<u8>> {
+        let logs = self.files.iter().filter(|(path, _)| path.starts_with("/var/log/"));
+        logs.map(|(path, file)| (path.to_owned(), file.content.clone())).collect()
+    }
+
+    /// What of the first-boot data is still there, as paths: our own files, cloud-init's copies of the user data, and whatever else
+    /// holds the form of a bootstrap token. After a join that ended well this is empty.
+    pub fn leftovers(&self) -> Vec<String> {
+        let copies = ["user-data.txt", "user-data.txt.i", "cloud-config.txt", "obj.pkl", "runcmd"];
+        let of_cloud_init = |path: &str| {
+            let copy = path.starts_with("/var/lib/cloud/") && copies.iter().any(|name| path.ends_with(name));
+            copy || path.starts_with("/var/lib/cloud/seed/") || path.starts_with("/run/cloud-init/")
+        };
+        let left = self.files.iter().filter(|(path, file)| {
+            path.starts_with("/etc/agentkube/") || of_cloud_init(path) || holds_token(&file.content)
+        });
+        left.map(|(path, _)| path.to_owned()).collect()
+    }
+
     /// What lives in memory is gone after a power cycle.
     pub fn power_cycle(&mut self) {
         self.files.remove("/run");
@@ -182,6 +205,15 @@ impl Disk {
             self.files.write(&format!("/run/cloud-init/{name}"), user_data, "0600");
         }
     }
+}
+
+/// Six characters, a dot, sixteen characters.
+fn holds_token(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let in_token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
+    text.split(|c| !in_token(c)).any(|word| {
+        word.split_once('.').is_some_and(|(id, secret)| id.len() == 6 && secret.len() == 16 && !secret.contains('.'))
+    })
 }
 
 #[cfg(test)]
@@ -204,5 +236,19 @@ mod tests {
         assert_eq!(left("/var/lib/cloud/instances/*/user-data.txt*").len(), 4);
         assert_eq!(left("/var/run/x").len(), 4);
         assert_eq!(left("/et").len(), 5);
+    }
+
+    #[test]
+    fn what_is_left_of_first_boot_data_is_seen() {
+        let mut disk = Disk::default();
+        disk.cache_user_data("i-1", b"token: abcdef.0123456789abcdef");
+        disk.files.write("/etc/agentkube/versions", "KUBERNETES_VERSION=v1.35.2", "0644");
+        disk.files.write("/root/notes", "joined with abcdef.0123456789abcdef", "0644");
+        disk.files.write("/etc/kubernetes/kubelet.conf", "server: https://10.0.0.1:6443", "0600");
+        disk.files.write(LOG, "[discovery] 10.0.0.1:6443", "0640");
+        assert_eq!(disk.leftovers().len(), 8, "{:?}", disk.leftovers());
+        ["/etc/agentkube", "/var/lib/cloud", "/run/cloud-init", "/root/notes"].map(|path| disk.files.remove(path));
+        assert_eq!(disk.leftovers(), Vec::<String>::new());
+        assert_eq!(disk.logs().keys().collect::<Vec<_>>(), [LOG]);
     }
 }

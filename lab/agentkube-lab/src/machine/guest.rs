@@ -1,11 +1,12 @@
 //! What happens inside a machine from power on to power off.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lab_wire::{Boot, GuestAddress, GuestReport, Millis};
 
 use super::cloud_config::{CloudConfig, command_line};
-use super::disk::{Disk, Kubelet};
+use super::disk::{Disk, Kubelet, LOG};
 use super::failure::Failure;
 use super::join_config::Join;
 use super::script::{JoinCommand, Script, note_package, note_version};
@@ -27,6 +28,8 @@ pub struct Guest {
     pub(super) timings: Timings,
     pub(super) preinstalled: Option<String>,
     pub(super) report: Reporter,
+    /// Whether cloud-init runs: what is said then also stands in its log.
+    pub(super) first_boot: AtomicBool,
 }
 
 impl Guest {
@@ -99,11 +102,18 @@ impl Guest {
     fn report_in(&self) {
         let mut addresses = vec![network::loopback()];
         addresses.extend(self.addresses());
-        let hostname = self.disk(|disk| disk.hostname.clone());
-        (self.report)(&self.boot.id, GuestReport { agent: true, hostname, addresses });
+        let (hostname, logs) = self.disk(|disk| (disk.hostname.clone(), disk.logs()));
+        (self.report)(&self.boot.id, GuestReport { agent: true, hostname, addresses, logs });
     }
 
     async fn first_boot(&self, seed: &Seed) -> Result<(), Failure> {
+        self.first_boot.store(true, Ordering::Relaxed);
+        self.user_data(seed).await?;
+        self.first_boot.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn user_data(&self, seed: &Seed) -> Result<(), Failure> {
         let text = String::from_utf8_lossy(&seed.user_data);
         let script = match text.lines().next().map(str::trim_end).unwrap_or_default() {
             "#cloud-config" => self.cloud_config(&text)?,
@@ -203,6 +213,10 @@ impl Guest {
     pub fn say(&self, line: String) {
         let now = self.now();
         tracing::debug!(machine = self.boot.name, "{line}");
+        if self.first_boot.load(Ordering::Relaxed) {
+            self.disk(|disk| disk.files.append(LOG, format!("{line}\n").as_bytes()));
+            self.report_in();
+        }
         self.machine().console.push((now, line));
     }
 

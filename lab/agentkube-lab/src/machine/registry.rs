@@ -1,6 +1,7 @@
 //! All machines of the lab, whatever hypervisor they run on.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lab_wire::{Boot, Hypervisor, MachineEvent};
@@ -129,6 +130,7 @@ impl Machines {
             timings: self.options.timings,
             preinstalled: self.options.preinstalled.clone(),
             report,
+            first_boot: AtomicBool::new(false),
         }
     }
 

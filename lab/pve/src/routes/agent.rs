@@ -9,12 +9,27 @@ use super::{Call, Need, ON_VM, Route, route};
 use crate::Pve;
 use crate::answer::{Failure, Handled};
 use crate::params::{Kind, may, need};
+use crate::settings::Release;
 use crate::store::Vm;
 
 pub(super) const ROUTES: &[Route] = &[
     route("POST", "/nodes/{node}/qemu/{vmid}/agent/ping", &[ON_VM], Need::Agent(false), ping),
     route("GET", "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", &[ON_VM], Need::Agent(false), interfaces),
     route("GET", "/nodes/{node}/qemu/{vmid}/agent/get-host-name", &[ON_VM], Need::Agent(false), hostname),
+    route(
+        "GET",
+        "/nodes/{node}/qemu/{vmid}/agent/file-read",
+        &[
+            ON_VM,
+            &[
+                need("file", Kind::Text),
+                may("count", Kind::Integer(1, LARGEST as i64)).since(Release::V9_1),
+                may("decode", Kind::Boolean).since(Release::V9_1),
+            ],
+        ],
+        Need::Check(may_read),
+        file_read,
+    ),
     route(
         "POST",
         "/nodes/{node}/qemu/{vmid}/agent/exec",
@@ -30,6 +45,18 @@ pub(super) const ROUTES: &[Route] = &[
         exec_status,
     ),
 ];
+
+/// The most bytes of a file that are read; from its beginning.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// To read files inside the guest, for which 9 has a privilege of its own.
+fn may_read(pve: &Pve, call: &Call) -> Result<(), String> {
+    let vm = format!("/vms/{}", call.args.word("vmid"));
+    match pve.settings.release.file_privilege() {
+        old @ "VM.Monitor" => pve.access().check(&call.who, &vm, &[old]),
+        new => pve.access().check_any(&call.who, &vm, &[new, "VM.GuestAgent.Unrestricted"]),
+    }
+}
 
 /// The VM, if its agent answers. Asking one that is not there blocks a worker for seconds.
 fn answering<'a>(pve: &'a Pve, call: &Call) -> Result<&'a Vm, Failure> {
@@ -91,6 +118,20 @@ fn link_local(mac: &str) -> String {
         [a, b, c, d, e, f] => format!("fe80::{:x}{b:02x}:{c:x}ff:fe{d:02x}:{e:x}{f:02x}", a ^ 2),
         _ => "fe80::1".to_owned(),
     }
+}
+
+fn file_read(pve: &mut Pve, call: &Call, _: &mut Random) -> Handled {
+    let vm = answering(pve, call)?;
+    let path = call.args.word("file");
+    let missing = || format!("Agent error: failed to open file '{path}' (mode: 'r'): No such file or directory");
+    let content = vm.guest.logs.get(path).ok_or_else(|| Failure::died(missing()))?;
+    let limit = call.args.number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or(LARGEST);
+    let shown = content.get(..limit.min(content.len())).unwrap_or_default();
+    let mut answer = json!({ "content": String::from_utf8_lossy(shown) });
+    if let Some(answer) = answer.as_object_mut().filter(|_| shown.len() < content.len()) {
+        answer.insert("truncated".to_owned(), json!(1));
+    }
+    Ok(answer.into())
 }
 
 fn exec(pve: &mut Pve, call: &Call, _: &mut Random) -> Handled {

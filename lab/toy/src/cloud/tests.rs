@@ -87,7 +87,7 @@ fn a_machine_comes_boots_stops_and_goes() {
 
     let address =
         GuestAddress { interface: "eth0".into(), mac: boot.macs[0].clone(), address: "10.1.2.3".into(), prefix: 24 };
-    let report = GuestReport { agent: true, hostname: "a".into(), addresses: vec![address] };
+    let report = GuestReport { agent: true, hostname: "a".into(), addresses: vec![address], ..GuestReport::default() };
     client.cloud.guest_report(id, report, client.now);
     assert_eq!(client.get(&machine)["addresses"], json!(["10.1.2.3"]));
     assert_eq!(client.send("DELETE", &format!("{machine}/user-data"), None).status, 204);

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Look;
 use super::templates::Seen;
-use crate::Proxmox;
 use crate::api::{at, fetch, property};
+use crate::{Proxmox, bootstrap_log};
 
 /// A privilege and what it is for.
 type Need = (&'static str, &'static str);
@@ -93,6 +93,10 @@ impl Proxmox {
         if self.config.agent {
             let privilege = if major >= 9 { "VM.GuestAgent.Audit" } else { "VM.Monitor" };
             needs.push((privilege, "to ask the guest agent for addresses"));
+        }
+        let reading = bootstrap_log::privilege(major);
+        if self.config.bootstrap_log && needs.iter().all(|(privilege, _)| *privilege != reading) {
+            needs.push((reading, "to read first-boot logs through the guest agent"));
         }
         needs
     }

@@ -34,7 +34,7 @@ fn a_machine_comes_and_goes() {
 
     let address =
         GuestAddress { interface: "eth0".into(), mac: boot.macs[0].clone(), address: "10.0.0.5".into(), prefix: 24 };
-    let report = GuestReport { agent: true, hostname: key(1).name, addresses: vec![address] };
+    let report = GuestReport { agent: true, hostname: key(1).name, addresses: vec![address], ..GuestReport::default() };
     lab.with(|pve| pve.guest_report(&boot.id, report, world.now()));
     let seen = world.run(plugin.observe(world.a_call(), key(1), made.id.clone())).unwrap().unwrap();
     assert_eq!(seen.addresses.iter().map(|address| address.ip.as_str()).collect::<Vec<_>>(), ["10.0.0.5"]);

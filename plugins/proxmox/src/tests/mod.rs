@@ -1,5 +1,6 @@
 //! The plugin against a whole cluster: the lab's Proxmox VE, reached through the SDK's HTTP double.
 
+mod bootstrap_log;
 mod kills;
 mod machines;
 mod preflight;
