@@ -15,6 +15,8 @@ pub struct Found {
     pub planes: usize,
     /// Namespaces that carry the installation's mark.
     pub namespaces: usize,
+    /// Files of first-boot data, or with a token, on the disks of machines.
+    pub files: usize,
     /// Join tokens that are still good.
     pub tokens: usize,
     /// Nodes in all tenants.
@@ -46,6 +48,7 @@ impl Found {
             found.vms = pve.vms().filter(|vm| !vm.template()).count();
             found.seeds = pve.volumes().filter(|volume| volume.content() == "iso").count();
         });
+        found.files = lab.machines().all().iter().map(|machine| machine.leftovers().len()).sum();
         found.toy_machines = lab.toy(|toy| toy.machines().count());
         found
     }

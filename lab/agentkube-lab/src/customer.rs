@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Method};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -17,7 +18,7 @@ pub struct Customer {
 }
 
 /// What was registered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Registration {
     /// Id of the service type.
     pub service_type: String,
@@ -27,6 +28,16 @@ pub struct Registration {
     pub agent_token: String,
     /// Id of the customer.
     pub consumer: String,
+}
+
+/// The two types that ship with the job-source plugin.
+const SERVICE_TYPE: &str = include_str!("../../../plugins/fulcrum/service-type.json");
+const AGENT_TYPE: &str = include_str!("../../../plugins/fulcrum/agent-type.json");
+
+/// The service type and the agent type that ship with the job-source plugin.
+pub fn shipped_types() -> Result<(Value, Value), Error> {
+    let parse = |text| serde_json::from_str(text).map_err(|error| Error::Daemon(format!("a shipped type: {error}")));
+    Ok((parse(SERVICE_TYPE)?, parse(AGENT_TYPE)?))
 }
 
 impl Customer {
@@ -110,6 +121,12 @@ impl Customer {
     /// The newest measurements of a service, newest first.
     pub async fn metrics(&self, service: &str) -> Result<Vec<Value>, Error> {
         self.list(&format!("/metric-entries?serviceId={service}&sort=-createdAt&pageSize=100")).await
+    }
+
+    /// The service with this name, as it is; the newest of several.
+    pub async fn named(&self, name: &str) -> Result<Option<Value>, Error> {
+        let services = self.list("/services?sort=-createdAt&pageSize=100").await?;
+        Ok(services.into_iter().find(|service| service.get("name").and_then(Value::as_str) == Some(name)))
     }
 
     async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {

@@ -76,7 +76,7 @@ auth = {{ kind = "header", name = "Authorization", template = "PVEAPIToken={firs
 [plugins.machines]
 file = "{file}"
 role = "node-provider"
-config = {{ connection = "pve", template = 9000, seed-storage = "seeds", pool = "agentkube", vmid-range = "vmids", nodes = ["pve1", "pve2"], timings = {{ first-poll-ms = 50, longest-poll-ms = 1000, visibility-ms = {visibility} }} }}
+config = {{ connection = "pve", template = 9000, seed-storage = "seeds", pool = "agentkube", vmid-range = "vmids", bootstrap-log = true, nodes = ["pve1", "pve2"], timings = {{ first-poll-ms = 50, longest-poll-ms = 1000, visibility-ms = {visibility} }} }}
 
 [[plugins.machines.grants]]
 connection = "pve"
@@ -195,7 +195,8 @@ retry-cap-ms = 1000
     )
 }
 
-fn put(path: &Path, content: &str) -> Result<(), Error> {
+/// Writes a file that only we can read.
+pub(crate) fn put(path: &Path, content: &str) -> Result<(), Error> {
     let _ = fs::remove_file(path);
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(content.as_bytes())).map_err(|source| file_error(path, source))

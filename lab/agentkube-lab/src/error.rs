@@ -34,6 +34,9 @@ pub enum Error {
     /// The daemon, or what was asked of a system through its API, did not do what it should.
     #[error("{0}")]
     Daemon(String),
+    /// Faults were named that are not known.
+    #[error("{0}")]
+    Faults(String),
     /// Anything else the operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -13,6 +13,7 @@ use lab_wire::{Listener, Random};
 use tokio::task::JoinHandle;
 
 use crate::ca::{Authority, Identity};
+use crate::faults::Servers;
 use crate::machine::{self, Machines};
 use crate::{Clock, Error, Shell};
 
@@ -158,6 +159,17 @@ impl Lab {
     /// The machines of both hypervisors.
     pub fn machines(&self) -> &Machines {
         &self.machines
+    }
+
+    /// The servers, for [`faults`](crate::faults) that befall them.
+    pub fn servers(&self) -> Servers {
+        Servers {
+            core: self.core.shared(),
+            admin: self.admin.shared(),
+            proxmox: self.proxmox.shared(),
+            toy: self.toy.shared(),
+            scale: self.access.scale,
+        }
     }
 
     /// TLS handshakes and requests so far, by server.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agentkube_lab::demo;
-use agentkube_lab::lab::{Lab, Options, Ports};
-use clap::{Parser, Subcommand};
+use agentkube_lab::daemon::Infrastructure;
+use agentkube_lab::lab::{Options, Ports};
+use agentkube_lab::order::Wish;
+use agentkube_lab::{Error, demo, faults, order, up};
+use clap::{Parser, Subcommand, ValueEnum};
 use lab_pve::Release;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Local servers that speak the protocols of Fulcrum Core, Kubernetes with Kamaji, Proxmox VE and a toy cloud.
@@ -20,9 +21,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start everything, print addresses and credentials, serve until stopped (Ctrl-C or SIGTERM).
+    /// Start everything, print addresses, credentials and what to type, serve until stopped (Ctrl-C or SIGTERM).
     Up {
-        /// Where lab.json, certificates, tokens and the kubeconfig go.
+        /// Where lab.json, certificates, tokens, the kubeconfig and agentkube.toml go.
         #[arg(long, default_value = "agentkube-lab.d")]
         dir: PathBuf,
         /// Everything takes this many times less than in the real world.
@@ -37,9 +38,38 @@ enum Command {
         /// Release of Proxmox VE: 8.2, 8.4 or 9.1.
         #[arg(long, default_value = "9.1", value_name = "RELEASE")]
         proxmox: Release,
-        /// Seed of everything random.
+        /// Seed of everything random, the faults included.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Faults that befall the servers one after the other: names separated by commas, `flaky` for all that pass, `list` to print
+        /// them.
+        #[arg(long, value_name = "NAMES")]
+        faults: Option<String>,
+        /// Where the written configuration makes machines.
+        #[arg(long, default_value = "proxmox")]
+        machines: Machines,
+        /// The `agentkube` binary; beside this program by default.
+        #[arg(long, env = "AGENTKUBE_BIN", value_name = "PATH")]
+        binary: Option<PathBuf>,
+        /// Directory with the packed plugins; `plugins` beside or above this program by default.
+        #[arg(long, env = "AGENTKUBE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
+    /// Order a cluster with two pools and three machines at a lab that is up, and follow its job.
+    Order {
+        /// Name of the service.
+        name: String,
+        /// The lab's directory.
+        #[arg(long, default_value = "agentkube-lab.d")]
+        dir: PathBuf,
+    },
+    /// Delete a cluster at a lab that is up, and follow its job.
+    Delete {
+        /// Name of the service.
+        name: String,
+        /// The lab's directory.
+        #[arg(long, default_value = "agentkube-lab.d")]
+        dir: PathBuf,
     },
     /// Show a job becoming a cluster and going away again, on Proxmox VE and on the toy cloud.
     Demo {
@@ -61,6 +91,24 @@ enum Command {
     },
 }
 
+/// Where machines are made.
+#[derive(Clone, Copy, ValueEnum)]
+enum Machines {
+    /// Proxmox VE.
+    Proxmox,
+    /// The toy cloud.
+    Toy,
+}
+
+impl From<Machines> for Infrastructure {
+    fn from(machines: Machines) -> Self {
+        match machines {
+            Machines::Proxmox => Infrastructure::Proxmox,
+            Machines::Toy => Infrastructure::Toy,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("AGENTKUBE_LAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -68,14 +116,31 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let outcome = match Cli::parse().command {
-        Command::Up { dir, scale, free_ports, preinstalled, proxmox, seed } => {
-            let ports = if free_ports { Ports::default() } else { Ports::usual() };
-            let proxmox = lab_pve::Settings::new(proxmox).with_scale(1.0 / scale as f64);
-            let options =
-                Options { directory: Some(dir), ports, preinstalled, seed, proxmox, ..Options::scaled(scale) };
-            runtime.block_on(up(options))
+    let outcome: Result<(), Error> = match Cli::parse().command {
+        Command::Up { faults: Some(list), .. } if list == "list" => {
+            up::list_faults();
+            Ok(())
         }
+        Command::Up { dir, scale, free_ports, preinstalled, proxmox, seed, faults, machines, binary, plugins } => {
+            let ports = if free_ports { Ports::default() } else { Ports::usual() };
+            let directory = Some(dir.clone());
+            let proxmox = lab_pve::Settings::new(proxmox).with_scale(1.0 / scale as f64);
+            let lab = Options { directory, ports, preinstalled, seed, proxmox, ..Options::scaled(scale) };
+            let infrastructure = machines.into();
+            match faults.as_deref().map_or(Ok(Vec::new()), faults::chosen) {
+                Ok(faults) => runtime.block_on(up::run(up::Options {
+                    lab,
+                    directory: dir,
+                    infrastructure,
+                    faults,
+                    binary,
+                    plugins,
+                })),
+                Err(error) => Err(error),
+            }
+        }
+        Command::Order { name, dir } => runtime.block_on(order::run(&dir, &name, Wish::Create)),
+        Command::Delete { name, dir } => runtime.block_on(order::run(&dir, &name, Wish::Delete)),
         Command::Demo { keep, scale, binary, plugins, seed } => {
             runtime.block_on(demo::run(demo::Options { keep, scale, binary, plugins, seed }))
         }
@@ -84,26 +149,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
-}
-
-async fn up(options: Options) -> Result<(), agentkube_lab::Error> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (scale, directory) = (options.scale, options.directory.clone());
-    let lab = Lab::start(options).await?;
-    println!("The lab is up, {scale} times as fast as the real world.");
-    for line in lab.access().lines() {
-        println!("  {line}");
-    }
-    if let Some(directory) = directory {
-        println!("  credentials     {}", directory.join("lab.json").display());
-    }
-    println!("Stop it with Ctrl-C.");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    lab.shutdown().await;
-    Ok(())
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {

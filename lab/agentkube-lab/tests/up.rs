@@ -5,6 +5,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 #[test]
+fn faults_are_listed_and_an_unknown_one_is_refused() {
+    let lab = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_agentkube-lab")).args(arguments).output().unwrap();
+    let listed = String::from_utf8(lab(&["up", "--faults", "list"]).stdout).unwrap();
+    assert!(listed.lines().count() > 25 && listed.contains("pve-lost-replies"), "{listed}");
+    let refused = lab(&["up", "--free-ports", "--faults", "pve-lokcs"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("`pve-lokcs`"), "{refused:?}");
+}
+
+#[test]
 fn up_serves_until_it_is_told_to_stop() {
     let directory = std::env::temp_dir().join(format!("agentkube-lab-up-{}", std::process::id()));
     let mut lab = Command::new(env!("CARGO_BIN_EXE_agentkube-lab"))

@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::Error;
 use crate::lab::{self, Lab};
+use crate::{Error, Tools};
 use screen::Screen;
 use story::Story;
 
@@ -47,42 +47,6 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// The programs that are shown.
-#[derive(Clone, Debug)]
-pub struct Tools {
-    /// The `agentkube` binary.
-    pub binary: PathBuf,
-    /// Directory with the packed plugins.
-    pub plugins: PathBuf,
-}
-
-impl Tools {
-    /// Those that were named, or those that were built together with this program.
-    fn find(options: &Options) -> Result<Tools, Error> {
-        let here = std::env::current_exe()?;
-        let beside: Vec<&Path> = here.ancestors().skip(1).take(2).collect();
-        let find = |named: &Option<PathBuf>, name: &str, option: &str| {
-            let candidates: Vec<PathBuf> = match named {
-                Some(path) => vec![path.clone()],
-                None => beside.iter().map(|directory| directory.join(name)).collect(),
-            };
-            let found = candidates.iter().find(|path| path.exists()).ok_or_else(|| {
-                let tried: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
-                Error::Daemon(format!(
-                    "there is no {}; build everything with `cargo xtask demo`, or name it with {option}",
-                    tried.join(" and no ")
-                ))
-            })?;
-            // The daemon reads paths relative to its configuration.
-            Ok::<_, Error>(fs::canonicalize(found)?)
-        };
-        Ok(Tools {
-            binary: find(&options.binary, "agentkube", "--binary")?,
-            plugins: find(&options.plugins, "plugins", "--plugins")?,
-        })
-    }
-}
-
 /// Runs the demo; an error is what went wrong, for people, and has been explained on the screen as far as it can be.
 pub async fn run(options: Options) -> Result<(), Error> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -92,7 +56,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
             _ = terminate.recv() => {}
         }
     });
-    let tools = Tools::find(&options)?;
+    let tools = Tools::find(&options.binary, &options.plugins)?;
     let directory = fresh_directory()?;
     let screen = Screen::new();
     let lab = start(&screen, &options, &directory).await?;
@@ -197,13 +161,5 @@ mod tests {
             r#"{"timestamp":"2026","level":"WARN","message":"no","kind":"Failed","step":"health","target":"a","n":1}"#;
         assert_eq!(readable(line), "WARN  Failed health no n=1");
         assert_eq!(readable("plain"), "plain");
-    }
-
-    #[test]
-    fn what_was_named_and_is_not_there_is_told() {
-        let missing = Some(PathBuf::from("/nonexistent/agentkube"));
-        let options = Options { keep: false, scale: 20, binary: missing.clone(), plugins: missing, seed: 1 };
-        let error = Tools::find(&options).unwrap_err().to_string();
-        assert!(error.contains("/nonexistent/agentkube") && error.contains("--binary"), "{error}");
     }
 }

@@ -8,18 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Tools;
 use super::progress::Progress;
 use super::proof::{self, Baseline, Count};
 use super::screen::{Screen, seconds};
-use crate::Error;
-use crate::customer::{Customer, Registration};
+use crate::customer::{Customer, Registration, shipped_types};
 use crate::daemon::{self, Daemon, Infrastructure, Setup};
 use crate::lab::Lab;
-
-/// The two types that ship with the job-source plugin.
-const SERVICE_TYPE: &str = include_str!("../../../../plugins/fulcrum/service-type.json");
-const AGENT_TYPE: &str = include_str!("../../../../plugins/fulcrum/agent-type.json");
+use crate::{Error, Tools};
 
 /// The label by which the demo's pools can be told apart on their nodes.
 const LABEL: &str = "tier";
@@ -80,9 +75,7 @@ impl<'a> Story<'a> {
     /// An administrator prepares Core.
     pub async fn begin(screen: Screen, tools: &'a Tools, directory: &'a Path, lab: &'a Lab) -> Result<Self, Error> {
         screen.heading("An administrator prepares Fulcrum Core");
-        let parse =
-            |text| serde_json::from_str(text).map_err(|error| Error::Daemon(format!("a shipped type: {error}")));
-        let (service_type, agent_type): (Value, Value) = (parse(SERVICE_TYPE)?, parse(AGENT_TYPE)?);
+        let (service_type, agent_type) = shipped_types()?;
         let customer = Customer::new(lab.access())?;
         let registration = customer.register(&service_type, &agent_type).await?;
         let text = |value: &Value| value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use lab_cluster::AdminCluster;
 use lab_wire::{Millis, Random};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Error;
 
 /// How to reach everything. Written as `lab.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Access {
     /// Real times are divided by this.
     pub scale: u64,
@@ -31,7 +31,7 @@ pub struct Access {
 }
 
 /// How to reach Fulcrum Core.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CoreAccess {
     /// `https://host:port`, without `/api/v1`.
     pub url: String,
@@ -40,7 +40,7 @@ pub struct CoreAccess {
 }
 
 /// How to reach the admin cluster.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdminAccess {
     /// `https://host:port`.
     pub url: String,
@@ -51,7 +51,7 @@ pub struct AdminAccess {
 }
 
 /// How to reach Proxmox VE.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProxmoxAccess {
     /// Node and `https://host:port` of each.
     pub endpoints: Vec<Endpoint>,
@@ -62,7 +62,7 @@ pub struct ProxmoxAccess {
 }
 
 /// One address of a system that has several.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its label.
     pub label: String,
@@ -71,7 +71,7 @@ pub struct Endpoint {
 }
 
 /// How to reach the toy cloud.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ToyAccess {
     /// `https://host:port`.
     pub url: String,
