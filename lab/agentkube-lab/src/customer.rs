@@ -123,10 +123,11 @@ impl Customer {
         self.list(&format!("/metric-entries?serviceId={service}&sort=-createdAt&pageSize=100")).await
     }
 
-    /// The service with this name, as it is; the newest of several.
+    /// A service with this name that is not deleted, as it is.
     pub async fn named(&self, name: &str) -> Result<Option<Value>, Error> {
-        let services = self.list("/services?sort=-createdAt&pageSize=100").await?;
-        Ok(services.into_iter().find(|service| service.get("name").and_then(Value::as_str) == Some(name)))
+        let services = self.list("/services?pageSize=100").await?;
+        let text = |service: &Value, key: &str| service.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(services.into_iter().find(|service| text(service, "name") == name && text(service, "status") != "Deleted"))
     }
 
     async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {

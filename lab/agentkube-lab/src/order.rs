@@ -48,7 +48,7 @@ pub async fn run(directory: &Path, name: &str, wish: Wish) -> Result<(), Error> 
     if wish == Wish::Create {
         let config = directory.join("agentkube.toml").display().to_string();
         println!("Look into it:");
-        println!("  agentkube -c {config} kubeconfig {name} > {name}.kubeconfig");
+        println!("  agentkube kubeconfig {name} -c {config} > {name}.kubeconfig");
         println!("  kubectl --kubeconfig {name}.kubeconfig get nodes");
     }
     Ok(())

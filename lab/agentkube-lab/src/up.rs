@@ -86,10 +86,10 @@ async fn invite(tools: &Tools, infrastructure: Infrastructure, directory: &Path,
     let config = daemon::configure(&setup, lab.access())?;
     let own = std::env::current_exe().map_or_else(|_| "agentkube-lab".to_owned(), |path| path.display().to_string());
     println!("An agent is registered at Core; a configuration is written for it. In two other terminals:");
-    println!("  {} -c {} run", tools.binary.display(), config.display());
+    println!("  {} run -c {}", tools.binary.display(), config.display());
     println!("  {own} order shop --dir {}", directory.display());
     println!("and when it is ready:");
-    println!("  {} -c {} kubeconfig shop > shop.kubeconfig", tools.binary.display(), config.display());
+    println!("  {} kubeconfig shop -c {} > shop.kubeconfig", tools.binary.display(), config.display());
     println!("  kubectl --kubeconfig shop.kubeconfig get nodes");
     println!("  {own} delete shop --dir {}", directory.display());
     Ok(())
