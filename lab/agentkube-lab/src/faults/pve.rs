@@ -56,12 +56,19 @@ pub(super) const ALL: &[Named] = &[
         end: None,
     },
     Named {
+        name: "pve-killed-destroys",
+        says: "The worker of a destroy is killed: a VM with `lock: destroyed` stays, which only root can unlock.",
+        passes: false,
+        strike: |servers, random| task(servers, random, &["qmdestroy"], TaskFault::Killed),
+        end: None,
+    },
+    Named {
         name: "pve-failed-tasks",
-        says: "A task ends with a lock timeout, after its request was answered with success.",
+        says: "A task, but not a destroy, ends with a lock timeout after its request was answered with success.",
         passes: true,
         strike: |servers, random| {
             let text = "can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout";
-            task(servers, random, &TASKS, TaskFault::Fails(text.to_owned()));
+            task(servers, random, &REPEATABLE, TaskFault::Fails(text.to_owned()));
         },
         end: None,
     },
@@ -142,6 +149,8 @@ fn locks(servers: &Servers, random: &mut Random) {
 
 /// Tasks that an agent starts.
 const TASKS: [&str; 7] = ["qmclone", "qmconfig", "resize", "qmstart", "qmstop", "qmdestroy", "imgcopy"];
+/// Those that can be asked for again after they failed: a destroy that dies half way leaves a lock.
+const REPEATABLE: [&str; 6] = ["qmclone", "qmconfig", "resize", "qmstart", "qmstop", "imgcopy"];
 /// Those after which the VM is as it was when they did not come to their end.
 const CHANGES: [&str; 4] = ["qmconfig", "resize", "qmstart", "qmstop"];
 
