@@ -102,6 +102,7 @@ impl Cloud {
             priority: 1,
             created_ms: 0,
             wanted,
+            mistakes: Vec::new(),
             problem: None,
             more: Vec::new(),
         };

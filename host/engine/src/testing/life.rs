@@ -101,6 +101,7 @@ pub(crate) fn settings() -> Settings {
             create: long,
             token: long,
         },
+        hold: false,
     }
 }
 

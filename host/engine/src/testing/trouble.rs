@@ -152,7 +152,8 @@ fn a_machine_that_never_joins_says_why_and_keeps_its_secrets() {
     let life = Life::new(Arc::clone(&cloud));
     life.until_settled("j1");
     let job = cloud.job("j1");
-    let Some(Settlement::Failed(fault)) = job.settlement else { panic!("{job:?}") };
+    let Some(Settlement::Failed(failure)) = job.settlement else { panic!("{job:?}") };
+    let fault = failure.fault;
     assert_eq!(fault.code, "NO_NODE");
     let text = fault.message;
     assert!(text.starts_with(&format!("step machine/{name}/node: it did not join")), "{text}");
@@ -179,7 +180,8 @@ fn a_machine_that_its_provider_gives_up_is_not_waited_for() {
     life.settings.times.node = std::time::Duration::from_millis(80);
     life.until_settled("j1");
     let job = cloud.job("j1");
-    let Some(Settlement::Failed(fault)) = job.settlement else { panic!("{job:?}") };
+    let Some(Settlement::Failed(failure)) = job.settlement else { panic!("{job:?}") };
+    let fault = failure.fault;
     assert_eq!(fault.code, "MACHINE_FAILED", "{fault}");
     assert!(!fault.message.contains("first-boot log"), "none is offered: {fault}");
     assert_eq!(cloud.flaws_empty(), Vec::<String>::new());

@@ -247,7 +247,9 @@ mod tests {
         disk.files.write("/etc/kubernetes/kubelet.conf", "server: https://10.0.0.1:6443", "0600");
         disk.files.write(LOG, "[discovery] 10.0.0.1:6443", "0640");
         assert_eq!(disk.leftovers().len(), 8, "{:?}", disk.leftovers());
-        ["/etc/agentkube", "/var/lib/cloud", "/run/cloud-init", "/root/notes"].map(|path| disk.files.remove(path));
+        for path in ["/etc/agentkube", "/var/lib/cloud", "/run/cloud-init", "/root/notes"] {
+            disk.files.remove(path);
+        }
         assert_eq!(disk.leftovers(), Vec::<String>::new());
         assert_eq!(disk.logs().keys().collect::<Vec<_>>(), [LOG]);
     }
