@@ -107,7 +107,8 @@ fn sort<T>(call: &Call<'_>, rows: &mut [&T], sorts: &Sorts<T>) -> Result<(), Err
         None => (word.strip_prefix('+').unwrap_or(word), false),
     };
     let Some((_, key)) = sorts.iter().find(|(known, _)| *known == word) else {
-        return Err(Error::Internal(format!("cannot sort by field {word}")));
+        // Core names the column that it did not find, which is none.
+        return Err(Error::Internal("cannot sort by field ".to_owned()));
     };
     rows.sort_by(|a, b| {
         let order = key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal);

@@ -27,7 +27,7 @@ fn the_shipped_types_are_all_that_is_needed() {
         lab.queue.borrow_mut().made("/metric-types", json!({"name": name, "entityType": "Service"}));
     }
     let findings = findings(&lab);
-    assert_eq!(findings.len(), 3);
+    assert_eq!(findings.len(), 4);
     assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:?}");
 }
 
@@ -65,6 +65,7 @@ fn missing_metric_types_and_a_disabled_agent_are_warnings() {
     lab.queue.borrow_mut().admin("PATCH", &path, json!({"status": "Disabled"}));
     let codes: Vec<(String, Severity)> = findings(&lab).into_iter().map(|f| (f.code, f.severity)).collect();
     let expected = [
+        ("CORE_REACHABLE", Severity::Ok),
         ("CORE_TOKEN", Severity::Ok),
         ("AGENT_DISABLED", Severity::Warning),
         ("SERVICE_TYPE", Severity::Ok),
@@ -78,8 +79,33 @@ fn a_dead_token_is_a_finding() {
     let lab = Lab::new();
     lab.queue.borrow_mut().core.fault(Fault::ExpireTokens { name: None });
     let found = findings(&lab);
-    assert_eq!((found.len(), found[0].severity), (1, Severity::Error));
-    assert!(found[0].message.contains("TOKEN_REFUSED"));
+    assert_eq!((found.len(), found[1].code.as_str(), found[1].severity), (2, "TOKEN_REFUSED", Severity::Error));
+    assert!(found[1].remedy.contains("POST /tokens"), "{:?}", found[1]);
+}
+
+#[test]
+fn a_core_that_does_not_answer_is_a_finding() {
+    let lab = Lab::new();
+    lab.world.http("core", |_| agentkube_sdk::testing::Reply::NotConnected);
+    let found = findings(&lab);
+    assert_eq!((found.len(), found[0].code.as_str(), found[0].severity), (1, "CORE_UNREACHABLE", Severity::Error));
+    lab.world.http("core", |_| agentkube_sdk::testing::empty(502));
+    let found = findings(&lab);
+    assert_eq!((found[1].code.as_str(), found[1].severity), ("CORE_UNWELL", Severity::Error));
+}
+
+#[test]
+fn clocks_that_differ_are_a_finding() {
+    let lab = Lab::new();
+    let served = lab.queue.clone();
+    lab.world.http("core", move |sent| {
+        let agentkube_sdk::testing::Reply::Answer(mut answer) = served.borrow_mut().forward(sent) else { panic!() };
+        answer.headers.push(("date".to_owned(), "Fri, 20 Nov 1970 11:53:20 GMT".to_owned()));
+        answer
+    });
+    let found = findings(&lab).into_iter().find(|finding| finding.code == "CLOCK_SKEW").unwrap();
+    assert_eq!(found.severity, Severity::Warning);
+    assert!(found.message.starts_with("Core's clock and ours differ by "), "{}", found.message);
 }
 
 #[test]
