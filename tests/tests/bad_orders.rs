@@ -39,23 +39,63 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
     let scene = scene().await;
     let address = |cidr: &str| json!({"networks": [{"network": "lan", "address": {"cidr": cidr}}]});
     let lines: Vec<(&str, Value, &[&str])> = vec![
-        ("version", with(json!({"kubernetesVersion": "v1.030.2"})), &["kubernetesVersion: VERSION: Kubernetes version `v1.030.2`"]),
-        ("10,000 machines", pool(json!({"count": 10_000})), &["nodePools.w.count: POOL_SIZE: is 10000; a whole number from 0 to 1000"]),
+        (
+            "version",
+            with(json!({"kubernetesVersion": "v1.030.2"})),
+            &["kubernetesVersion: VERSION: Kubernetes version `v1.030.2`"],
+        ),
+        (
+            "10,000 machines",
+            pool(json!({"count": 10_000})),
+            &["nodePools.w.count: POOL_SIZE: is 10000; a whole number from 0 to 1000"],
+        ),
         ("count is a text", pool(json!({"count": "3"})), &["nodePools.w.count: BAD_TYPE: is \"3\""]),
-        ("pod and service", with(json!({"podCidr": "10.96.0.0/12"})), &["podCidr: CIDR_OVERLAP: 10.96.0.0/12 overlaps the service range 10.96.0.0/16"]),
-        ("pod and node", pool(address("10.244.1.5/24")), &["nodePools.w.networks[0].address.cidr: CIDR_OVERLAP: 10.244.1.5/24 overlaps the pod range"]),
-        ("service and node", pool(address("10.96.1.5/24")), &["nodePools.w.networks[0].address.cidr: CIDR_OVERLAP: 10.96.1.5/24 overlaps the service range"]),
-        ("dual-stack order", with(json!({"podCidr": "fd00::/56,10.244.0.0/16"})), &["podCidr: CIDR_FAMILIES: is fd00::/56, 10.244.0.0/16; give one range, or one IPv4 and then one IPv6"]),
-        ("pool name of 300", with(json!({"nodePools": {"w".repeat(300): {"count": 1, "size": "s1"}}})), &["nodePools: POOL_NAME: "]),
-        ("provider", pool(json!({"provider": "nowhere"})), &["nodePools.w.provider: UNKNOWN_PROVIDER: no provider `nowhere` of that role"]),
-        ("settings", pool(json!({"settings": {"colour": "red"}})), &["nodePools.w.settings: SETTINGS: settings for `machines`"]),
+        (
+            "pod and service",
+            with(json!({"podCidr": "10.96.0.0/12"})),
+            &["podCidr: CIDR_OVERLAP: 10.96.0.0/12 overlaps the service range 10.96.0.0/16"],
+        ),
+        (
+            "pod and node",
+            pool(address("10.244.1.5/24")),
+            &["nodePools.w.networks[0].address.cidr: CIDR_OVERLAP: 10.244.1.5/24 overlaps the pod range"],
+        ),
+        (
+            "service and node",
+            pool(address("10.96.1.5/24")),
+            &["nodePools.w.networks[0].address.cidr: CIDR_OVERLAP: 10.96.1.5/24 overlaps the service range"],
+        ),
+        (
+            "dual-stack order",
+            with(json!({"podCidr": "fd00::/56,10.244.0.0/16"})),
+            &["podCidr: CIDR_FAMILIES: is fd00::/56, 10.244.0.0/16; give one range, or one IPv4 and then one IPv6"],
+        ),
+        (
+            "pool name of 300",
+            with(json!({"nodePools": {"w".repeat(300): {"count": 1, "size": "s1"}}})),
+            &["nodePools: POOL_NAME: "],
+        ),
+        (
+            "provider",
+            pool(json!({"provider": "nowhere"})),
+            &["nodePools.w.provider: UNKNOWN_PROVIDER: no provider `nowhere` of that role"],
+        ),
+        (
+            "settings",
+            pool(json!({"settings": {"colour": "red"}})),
+            &["nodePools.w.settings: SETTINGS: settings for `machines`"],
+        ),
         (
             "all at once",
             json!({"kubernetesVersion": "v1.030.2", "podCidr": "10.96.0.0/12", "nodePools": {
                 "W": {}, "w": {"count": 10_000, "size": "s9", "settings": {"colour": "red"}}}}),
             &[
-                "kubernetesVersion: VERSION: ", "podCidr: CIDR_OVERLAP: ", "nodePools: POOL_NAME: ", "nodePools.w.count: POOL_SIZE: ",
-                "nodePools.w.size: UNKNOWN_SIZE: ", "nodePools.w.settings: SETTINGS: ",
+                "kubernetesVersion: VERSION: ",
+                "podCidr: CIDR_OVERLAP: ",
+                "nodePools: POOL_NAME: ",
+                "nodePools.w.count: POOL_SIZE: ",
+                "nodePools.w.size: UNKNOWN_SIZE: ",
+                "nodePools.w.settings: SETTINGS: ",
             ],
         ),
     ];
@@ -129,7 +169,8 @@ async fn actions_that_are_not_carried_out_are_told_so() {
     scene.completed(&service).await;
     for action in ["stop", "upgrade"] {
         scene.customer.call(Method::POST, &format!("/services/{service}/{action}"), None).await.unwrap();
-        let job = wait::until(action, || scene.newest_job(&service).filter(|j| j.action == action && !j.status.active()));
+        let job =
+            wait::until(action, || scene.newest_job(&service).filter(|j| j.action == action && !j.status.active()));
         let error = job.await.error;
         assert!(error.starts_with(&format!("UNSUPPORTED: action `{action}` is not supported")), "{error}");
         assert_eq!(scene.service(&service).status, "Started", "{action}");

@@ -132,7 +132,8 @@ async fn a_database_in_trouble_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_id_that_another_service_holds_does_not_stop_the_job() {
-    let words = "ERROR: duplicate key value violates unique constraint \"service_agent_instance_id_uniq\" (SQLSTATE 23505)";
+    let words =
+        "ERROR: duplicate key value violates unique constraint \"service_agent_instance_id_uniq\" (SQLSTATE 23505)";
     survived("500, agent instance id taken", COMPLETE, |matching| Fault::refusal(matching, 1, 500, words)).await;
 }
 
@@ -271,19 +272,19 @@ async fn the_record_is_whole_after_each_job_after_failures_and_after_a_restart()
     let mut row = Row::of("agentInstanceData is replaced whole", COMPLETE);
     let mut scene = scene().await;
     // The first create fails and is undone; all that Core keeps of it is its text.
-    scene.lab.core(|core| core.clear_faults());
-    scene.kill();
-    let service = scene.order_with("shop", json!({"kubernetesVersion": "v1.34.1", "nodePools": {
-        "workers": {"count": 1, "cores": 2, "memory": "2Gi", "image": "there-is-none"}}}))
-    .await;
-    scene.run().await;
+    let service = scene
+        .order_with(
+            "shop",
+            json!({"kubernetesVersion": "v1.34.1", "nodePools": {
+        "workers": {"count": 1, "cores": 2, "memory": "2Gi", "image": "there-is-none"}}}),
+        )
+        .await;
     let failed = wait::until("the failure", || scene.newest_job(&service).filter(|job| !job.status.active())).await;
     assert_eq!(failed.status, JobStatus::Failed);
     for told in ["phase Undone", "generation 1", "0 of 1 machines", "JobSucceeded=False"] {
         assert!(failed.error.contains(told), "{told}: {}", failed.error);
     }
     row.also(failed.error.clone());
-    // Corrected by an order of its own: `create` is called again with the properties as they are, so they are changed in Core.
     scene.customer.delete(&service).await.unwrap();
     scene.completed(&service).await;
     let deleted = record(&scene, &service);
