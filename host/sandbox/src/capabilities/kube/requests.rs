@@ -86,7 +86,7 @@ pub(crate) async fn create(
     let open = policy::check(&context.core, connection, &on(target, "create", None))?;
     let object = parse(target, object)?;
     let path = target.kind.path(target.namespace.as_deref())?;
-    let query = vec![("fieldManager".to_owned(), manager(context))];
+    let query = written(context);
     change(context, open, Method::POST, path, query, "application/json", object.to_string(), entry).await
 }
 
@@ -100,7 +100,8 @@ pub(crate) async fn apply(
 ) -> Result<String, Fault> {
     let open = policy::check(&context.core, connection, &on(target, "patch", None))?;
     let object = parse(target, object)?;
-    let query = vec![("fieldManager".to_owned(), manager(context)), ("force".to_owned(), force.to_string())];
+    let mut query = written(context);
+    query.push(("force".to_owned(), force.to_string()));
     let kind = "application/apply-patch+yaml";
     change(context, open, Method::PATCH, target.path(None)?, query, kind, object.to_string(), entry).await
 }
@@ -124,7 +125,7 @@ pub(crate) async fn patch(
         PatchKind::Json => "application/json-patch+json",
         PatchKind::Strategic => "application/strategic-merge-patch+json",
     };
-    let query = vec![("fieldManager".to_owned(), manager(context))];
+    let query = written(context);
     let path = target.path(subresource)?;
     change(context, open, Method::PATCH, path, query, content_type, patch.to_string(), entry).await
 }
@@ -228,8 +229,11 @@ fn bad_patch() -> Fault {
     Fault::invalid("BAD_PATCH", "a JSON patch is a list, every other patch an object")
 }
 
-fn manager(context: &Context) -> String {
-    format!("agentkube-{}", context.core.name)
+/// Who writes, and that fields which the server does not know are an error: it would drop them, and say so in a header at most.
+fn written(context: &Context) -> Vec<(String, String)> {
+    let pairs =
+        [("fieldManager", format!("agentkube-{}", context.core.name)), ("fieldValidation", "Strict".to_owned())];
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn not_json() -> Fault {

@@ -14,15 +14,20 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
     let message = said.get("message").and_then(Value::as_str).unwrap_or(&answer.reason).to_owned();
     let reason = said.get("reason").and_then(Value::as_str).unwrap_or_default();
     // A uid in a patch that is another object's: API servers refuse to change the field instead of calling it a conflict.
-    let causes = said.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
-    let another = causes.filter_map(|cause| cause.get("field")?.as_str()).any(|field| field == "metadata.uid");
+    let cause = |key: &str, value: &str| {
+        let mut causes = said.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
+        causes.any(|cause| cause.get(key).and_then(Value::as_str) == Some(value))
+    };
+    let denied = message.contains("admission webhook") && message.contains("denied the request");
     let (class, code) = match (answer.status, reason) {
-        (422, _) if another => (Class::Conflict, "CONFLICT"),
+        (422, _) if cause("field", "metadata.uid") => (Class::Conflict, "CONFLICT"),
+        // No matter of rights: it can be created once the namespace is gone and made anew.
+        (403, _) if cause("reason", "NamespaceTerminating") => (Class::Busy, "NAMESPACE_TERMINATING"),
         (400 | 405 | 406 | 413 | 415 | 422, _) => (Class::Invalid, "INVALID_OBJECT"),
         // An admission webhook's verdict is about the object, whatever status it chose.
-        (400..500, _) if message.contains("admission webhook") && message.contains("denied the request") => {
-            (Class::Invalid, "ADMISSION_DENIED")
-        }
+        (400..500, _) if denied => (Class::Invalid, "ADMISSION_DENIED"),
+        // A webhook written in Go that cannot read the object says so with 500; it comes before the server's own look at the types.
+        (500.., _) if denied && message.contains("cannot unmarshal") => (Class::Invalid, "ADMISSION_DENIED"),
         (401, _) => (Class::Unauthorized, "UNAUTHORIZED"),
         (403, _) => (Class::Unauthorized, "FORBIDDEN"),
         (404, _) => (Class::NotFound, "NOT_FOUND"),
@@ -36,8 +41,8 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
     if matches!(class, Class::Unauthorized) {
         fault = fault.scope(Scope::Provider);
     }
-    // A server that failed may have done it before.
-    if answer.status >= 500 {
+    // A server that failed may have done it before; what a webhook denied was not done.
+    if answer.status >= 500 && !denied {
         fault = fault.outcome(Outcome::Unknown);
     }
     let asked = said.pointer("/details/retryAfterSeconds").and_then(Value::as_u64);
@@ -63,8 +68,31 @@ mod tests {
         assert_eq!(refused(403, webhook).code, "ADMISSION_DENIED");
         assert!(!refused(403, webhook).retryable());
         assert_eq!(refused(403, "configmaps is forbidden: User \"a\" cannot get").class, Class::Unauthorized);
+        // As a webhook on controller-runtime 0.24 answers a port that is a string.
+        let unread = "admission webhook \"m.example.org\" denied the request: unable to decode into *v1.Thing: json: cannot \
+                      unmarshal string into Go struct field Spec.port of type int32";
+        let unread = refused(500, unread);
+        assert_eq!((unread.class, unread.outcome), (Class::Invalid, Outcome::NotApplied));
+        let troubled = refused(500, "admission webhook \"v.example.org\" denied the request: cannot look that up");
+        assert_eq!((troubled.retryable(), troubled.outcome), (true, Outcome::NotApplied));
         // A webhook that is down denies nothing.
         let down = "failed calling webhook \"v.example.org\": connection refused";
         assert!(refused(500, down).retryable());
+    }
+
+    // As Kubernetes 1.34 answers.
+    #[test]
+    fn a_namespace_that_goes_is_no_matter_of_rights() {
+        let body = serde_json::json!({
+            "kind": "Status", "reason": "Forbidden", "code": 403,
+            "message": "things.example.org \"a\" is forbidden: unable to create new content in namespace n because it is being \
+                        terminated",
+            "details": { "causes": [{ "reason": "NamespaceTerminating", "field": "metadata.namespace" }] },
+        });
+        let answer =
+            Incoming { status: 403, reason: String::new(), headers: Vec::new(), body: body.to_string().into() };
+        let fault = accepted(answer).unwrap_err();
+        assert_eq!((fault.class, fault.code.as_str()), (Class::Busy, "NAMESPACE_TERMINATING"));
+        assert_ne!(fault.scope, Scope::Provider);
     }
 }

@@ -67,7 +67,10 @@ async fn changes_are_journalled_and_speak_the_language_of_the_api() {
         json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a", "namespace": "ns" } }).to_string();
     kube::apply(&context, "lab", &target, &object, true, entry).await.unwrap();
     let asked = server.asked().pop().unwrap();
-    assert_eq!(asked.path, "/api/v1/namespaces/ns/configmaps/a?fieldManager=agentkube-t&force=true");
+    assert_eq!(
+        asked.path,
+        "/api/v1/namespaces/ns/configmaps/a?fieldManager=agentkube-t&fieldValidation=Strict&force=true"
+    );
     assert_eq!(asked.header("content-type"), Some("application/apply-patch+yaml"));
     assert_eq!(stores.item(entry).last_answer.unwrap().request, "PATCH /api/v1/namespaces/ns/configmaps/a");
     let fault = kube::create(&context, "lab", &target, &object, entry).await.unwrap_err();
@@ -157,7 +160,7 @@ async fn patches_carry_their_preconditions_and_their_kind() {
     ] {
         let answer = kube::patch(&context, "lab", &target, None, kind, patch, held, entry).await.unwrap();
         let asked = server.asked().pop().unwrap();
-        let path = "/api/v1/namespaces/ns/configmaps/a?fieldManager=agentkube-t";
+        let path = "/api/v1/namespaces/ns/configmaps/a?fieldManager=agentkube-t&fieldValidation=Strict";
         assert_eq!((asked.method.as_str(), asked.path.as_str()), ("PATCH", path));
         assert_eq!(asked.header("content-type"), Some(media));
         assert_eq!(serde_json::from_slice::<Value>(&asked.body).unwrap(), sent);
@@ -166,7 +169,7 @@ async fn patches_carry_their_preconditions_and_their_kind() {
     let merge = PatchKind::Merge;
     kube::patch(&context, "lab", &target, Some("status"), merge, &data, held(None, None), entry).await.unwrap();
     let asked = server.asked().pop().unwrap();
-    assert_eq!(asked.path, "/api/v1/namespaces/ns/configmaps/a/status?fieldManager=agentkube-t");
+    assert_eq!(asked.path, "/api/v1/namespaces/ns/configmaps/a/status?fieldManager=agentkube-t&fieldValidation=Strict");
     let scale = kube::patch(&context, "lab", &target, Some("scale"), merge, &data, held(None, None), entry).await;
     assert_eq!(scale.unwrap_err().code, "NOT_IN_MANIFEST");
     let wrong = kube::patch(&context, "lab", &target, None, merge, &steps, same(), entry).await;
