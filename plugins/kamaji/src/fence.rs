@@ -38,34 +38,35 @@ impl Kamaji {
 
     /// What a POST set belongs to an `Update`; handed over to an `Apply` of the same manager, fields that later applies leave out
     /// are taken away again, instead of staying for ever.
-    async fn own_fields(&self, owner: &Owner, found: Value, entry: Entry) -> Result<Value> {
-        let Some(managers) = found.pointer("/metadata/managedFields").and_then(Value::as_array) else {
-            return Ok(found);
-        };
-        let ours = |manager: &Value| {
-            manager.get("manager").and_then(Value::as_str).is_some_and(|name| name.starts_with("agentkube"))
-                && manager.get("operation").and_then(Value::as_str) == Some("Update")
-                && manager.get("subresource").is_none()
-        };
-        let applied = managers.iter().any(|manager| manager.get("operation").and_then(Value::as_str) == Some("Apply"));
-        let Some(index) = managers.iter().position(ours).filter(|_| !applied) else { return Ok(found) };
-        let patch = json!([
-            { "op": "test", "path": "/metadata/resourceVersion", "value": mark::version(&found) },
-            { "op": "replace", "path": format!("/metadata/managedFields/{index}/operation"), "value": "Apply" },
-        ]);
-        let same = Preconditions::none();
-        match self.admin.patch(&self.target(owner), PatchKind::Json, &patch, same, entry).await {
-            Ok(changed) => Ok(changed),
-            // The controller changed it meanwhile; the next call hands over.
-            Err(fault) if matches!(fault.class, Class::Conflict | Class::Invalid) => Ok(found),
-            Err(fault) => Err(fault),
+    async fn own_fields(&self, owner: &Owner, mut found: Value, entry: Entry) -> Result<Value> {
+        // The controller writes at the same time, most of all right after the POST.
+        for _ in 0..HANDOVERS {
+            let Some(index) = posted(&found) else { return Ok(found) };
+            let patch = json!([
+                { "op": "test", "path": "/metadata/resourceVersion", "value": mark::version(&found) },
+                { "op": "replace", "path": format!("/metadata/managedFields/{index}/operation"), "value": "Apply" },
+            ]);
+            let same = Preconditions::none();
+            found = match self.admin.patch(&self.target(owner), PatchKind::Json, &patch, same, entry).await {
+                Ok(changed) => return Ok(changed),
+                Err(fault) if matches!(fault.class, Class::Conflict | Class::Invalid) => {
+                    self.find(owner).await?.ok_or_else(|| fault.outcome(Outcome::Unknown))?
+                }
+                Err(fault) => return Err(fault),
+            };
         }
+        Ok(found)
     }
 
     /// Applies what is wanted, unless it is all there already.
     async fn apply(&self, owner: &Owner, mut object: Value, found: Value, entry: Entry) -> Result<Value> {
         if covers(&found, &object) {
             return Ok(found);
+        }
+        // An apply now would leave the fields to the POST as well, for ever.
+        if posted(&found).is_some() {
+            let message = format!("TenantControlPlane {} changes too fast to take over its fields", owner.cluster);
+            return Err(Fault::busy("CONTROL_PLANE_CHANGING", message).scope(Scope::Machine));
         }
         if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
             metadata.insert("uid".to_owned(), json!(mark::uid(&found)));
@@ -104,6 +105,22 @@ impl Kamaji {
     }
 }
 
+/// How often the handing over is tried in one call.
+const HANDOVERS: usize = 4;
+
+/// Where in the managed fields our POST stands, unless an `Apply` of ours is there already. Applies of others say nothing: somebody
+/// may label the object with `kubectl apply --server-side`.
+fn posted(object: &Value) -> Option<usize> {
+    let managers = object.pointer("/metadata/managedFields")?.as_array()?;
+    let ours = |manager: &Value, operation: &str| {
+        manager.get("manager").and_then(Value::as_str).is_some_and(|name| name.starts_with("agentkube"))
+            && manager.get("operation").and_then(Value::as_str) == Some(operation)
+            && manager.get("subresource").is_none()
+    };
+    let applied = managers.iter().any(|manager| ours(manager, "Apply"));
+    managers.iter().position(|manager| ours(manager, "Update")).filter(|_| !applied)
+}
+
 /// Whether every field of `wanted` stands in `found` with the same value.
 fn covers(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
@@ -115,5 +132,33 @@ fn covers(found: &Value, wanted: &Value) -> bool {
             }
         }),
         (found, wanted) => found == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(managers: &[(&str, &str, Option<&str>)]) -> Value {
+        let entry = |(manager, operation, subresource): &(&str, &str, Option<&str>)| match subresource {
+            Some(subresource) => json!({ "manager": manager, "operation": operation, "subresource": subresource }),
+            None => json!({ "manager": manager, "operation": operation }),
+        };
+        json!({ "metadata": { "managedFields": managers.iter().map(entry).collect::<Vec<_>>() } })
+    }
+
+    // As Kubernetes 1.34 keeps them.
+    #[test]
+    fn what_we_posted_is_handed_over_once() {
+        let ours = ("agentkube-planes", "Update", None);
+        assert_eq!(posted(&object(&[ours, ("kamaji-manager", "Update", Some("status"))])), Some(0));
+        assert_eq!(posted(&object(&[("kubectl", "Apply", None), ours])), Some(1), "applies of others say nothing");
+        assert_eq!(
+            posted(&object(&[("agentkube-planes", "Apply", None), ours])),
+            None,
+            "a patch after the handing over"
+        );
+        assert_eq!(posted(&object(&[("kamaji-manager", "Update", None)])), None);
+        assert_eq!(posted(&json!({ "metadata": {} })), None);
     }
 }
