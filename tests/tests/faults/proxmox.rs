@@ -3,10 +3,12 @@
 //! A machine is ordered while something goes wrong. The lab's own state says what came of it.
 
 use agentkube_tests::report::{Ends, Row};
-use agentkube_tests::{Plan, Scene, one_machine};
-use lab_pve::{Fault, Lock, On, Pve, Release, Settings, TaskFault};
+use agentkube_tests::{Plan, Scene, one_machine, wait};
+use lab_pve::{Fault, Lock, On, Pve, Release, Settings, Task, TaskFault};
 
 const BOTH: [Release; 2] = [Release::V8_4, Release::V9_1];
+const CONFIG: &str = "POST /nodes/{node}/qemu/{vmid}/config";
+const START: &str = "POST /nodes/{node}/qemu/{vmid}/status/start";
 const CLONE: &str = "POST /nodes/{node}/qemu/{vmid}/clone";
 
 /// A cluster of this release whose clones take seconds: what they take in the real world makes no difference here.
@@ -39,27 +41,46 @@ fn inject(scene: &Scene, faults: Vec<Fault>) {
     scene.lab.proxmox(|pve| faults.into_iter().for_each(|fault| pve.fault(fault)));
 }
 
+/// A fault, where it is injected, and the trace that it leaves in the lab when it happens: in what was answered or how a task ended.
+type Case = (&'static str, &'static str, &'static str);
+
 /// A cluster is ordered and comes up although this goes wrong, and goes without a trace.
-async fn survived(scene: &Scene, fault: &'static str, at: &'static str, faults: Vec<Fault>) {
+async fn survived(scene: &Scene, (fault, at, trace): Case, faults: Vec<Fault>) {
     let mut row = Row::of(fault, at);
-    row.also(release(scene));
+    row.also(told(scene));
+    let before = traces(scene, trace);
     inject(scene, faults);
     let service = scene.order_with("shop", one_machine()).await;
     row.seen(scene, &service, Ends::Completed).await;
-    row.left_nothing(scene, &service).await;
+    scene.customer.delete(&service).await.unwrap();
+    scene.completed(&service).await;
+    assert!(traces(scene, trace) > before, "{fault} did not happen");
+    row.nothing(scene);
 }
+
+/// How often this was answered, or a task was of this kind or ended so. `NO_ANSWER` is a request without any.
+fn traces(scene: &Scene, trace: &str) -> usize {
+    scene.lab.proxmox(|pve| {
+        let lost = |status| trace == NO_ANSWER && status == 0;
+        let said = pve.log().iter().filter(|entry| entry.message.contains(trace) || lost(entry.status)).count();
+        let ended = |task: &&Task| task.kind == trace || task.exit.as_ref().is_some_and(|exit| exit.contains(trace));
+        said + pve.tasks().iter().filter(ended).count()
+    })
+}
+
+const NO_ANSWER: &str = "no answer";
 
 /// A cluster is ordered and fails with this code, and nothing is left of it.
 async fn failed(scene: &Scene, fault: &'static str, at: &'static str, code: &'static str, faults: Vec<Fault>) {
     let mut row = Row::of(fault, at);
-    row.also(release(scene));
+    row.also(told(scene));
     inject(scene, faults);
     let service = scene.order_with("shop", one_machine()).await;
     row.seen(scene, &service, Ends::Failed(code)).await;
     row.left_nothing(scene, &service).await;
 }
 
-fn release(scene: &Scene) -> String {
+fn told(scene: &Scene) -> String {
     format!("Proxmox VE {}", scene.lab.proxmox(|pve| pve.settings().release.release()))
 }
 
@@ -87,13 +108,13 @@ async fn lost_answers_are_settled_by_looking() {
         let scene = scene(release).await;
         for (fault, at, on) in [
             ("lost answer: clone", CLONE, On::new("POST", "/clone", 1)),
-            ("lost answer: configuration", "POST /nodes/{node}/qemu/{vmid}/config", On::new("POST", "/config", 1)),
+            ("lost answer: configuration", CONFIG, On::new("POST", "/config", 1)),
             ("lost answer: upload", "POST /nodes/{node}/storage/{storage}/upload", On::new("POST", "/upload", 1)),
-            ("lost answer: start", "POST /nodes/{node}/qemu/{vmid}/status/start", On::new("POST", "/start", 1)),
+            ("lost answer: start", START, On::new("POST", "/start", 1)),
             ("lost answer: destroy", "DELETE /nodes/{node}/qemu/{vmid}", On::new("DELETE", "/qemu/", 1)),
         ] {
             let clones = count(&scene, "POST", "/clone");
-            survived(&scene, fault, at, vec![Fault::DropReply(on)]).await;
+            survived(&scene, (fault, at, NO_ANSWER), vec![Fault::DropReply(on)]).await;
             assert_eq!(count(&scene, "POST", "/clone"), clones + 1, "{fault}: one machine is cloned once");
         }
     }
@@ -104,11 +125,12 @@ async fn tasks_end_in_every_way() {
     for release in BOTH {
         let scene = scene(release).await;
         let slow = ["qmclone", "qmstart", "imgcopy"].map(|kind| task(kind, TaskFault::Slow(30_000)));
-        survived(&scene, "task: end delayed", "qmclone, qmstart, imgcopy", slow.into()).await;
+        survived(&scene, ("task: end delayed", "qmclone, qmstart, imgcopy", "qmclone"), slow.into()).await;
         let warns = ["qmclone", "qmstart", "imgcopy"].map(|kind| task(kind, TaskFault::Warns));
-        survived(&scene, "task: WARNINGS", "qmclone, qmstart, imgcopy", warns.into()).await;
+        survived(&scene, ("task: WARNINGS", "qmclone, qmstart, imgcopy", "WARNINGS: 1"), warns.into()).await;
         let killed = ["imgcopy", "qmstart", "qmconfig", "qmstop"].map(|kind| task(kind, TaskFault::Killed));
-        survived(&scene, "task: unexpected status", "imgcopy, qmstart, qmconfig, qmstop", killed.into()).await;
+        let case = ("task: unexpected status", "imgcopy, qmstart, qmconfig, qmstop", "unexpected status");
+        survived(&scene, case, killed.into()).await;
     }
 }
 
@@ -131,13 +153,14 @@ async fn locks_are_waited_for() {
     for release in BOTH {
         let scene = scene(release).await;
         let held = |lock: Lock| vec![Fault::Hold(lock, 20_000)];
-        survived(&scene, "lock: template", "lock-9000.conf", held(Lock::Vm(9000))).await;
+        survived(&scene, ("lock: template", "qmclone", "lock-9000.conf' - got timeout"), held(Lock::Vm(9000))).await;
         let held = when("POST", "/config", Fault::Hold(Lock::Vm(0), 20_000));
-        survived(&scene, "lock: VM", "POST /nodes/{node}/qemu/{vmid}/config", vec![held]).await;
+        survived(&scene, ("lock: VM", CONFIG, "lock-20000.conf' - got timeout"), vec![held]).await;
         let backup = when("POST", "/config", Fault::Backup(0, 20_000));
-        survived(&scene, "lock: configuration (backup)", "POST /nodes/{node}/qemu/{vmid}/config", vec![backup]).await;
+        survived(&scene, ("lock: configuration (backup)", CONFIG, "VM is locked (backup)"), vec![backup]).await;
         let storage = Lock::Storage { id: "vmdata".to_owned(), node: None };
-        survived(&scene, "lock: shared storage", "cfs-lock 'storage-vmdata'", vec![Fault::Hold(storage, 20_000)]).await;
+        let case = ("lock: shared storage", "qmclone", "cfs-lock 'storage-vmdata' error");
+        survived(&scene, case, vec![Fault::Hold(storage, 20_000)]).await;
     }
     let proxmox = cluster(Release::V9_1).with_local_disks();
     let mut scene = Scene::prepare(Plan { proxmox, ..Plan::default() }).await;
@@ -145,7 +168,8 @@ async fn locks_are_waited_for() {
     inject(&scene, vec![Fault::NodeOffline("pve2".to_owned(), true)]);
     scene.run().await;
     let storage = Lock::Storage { id: "vmdata".to_owned(), node: Some("pve1".to_owned()) };
-    survived(&scene, "lock: local storage", "pve-storage-vmdata", vec![Fault::Hold(storage, 20_000)]).await;
+    let case = ("lock: local storage", "qmclone", "pve-storage-vmdata' - got timeout");
+    survived(&scene, case, vec![Fault::Hold(storage, 20_000)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,8 +177,7 @@ async fn an_index_that_lags_is_not_believed() {
     let mut late = cluster(Release::V9_1);
     late.durations.broadcast = 600_000;
     let scene = scene_of(late, "").await;
-    let at = "GET /cluster/resources";
-    survived(&scene, "stale index: names and states late", at, vec![]).await;
+    survived(&scene, ("stale index: names and states late", "GET /cluster/resources", "qmclone"), vec![]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,13 +186,14 @@ async fn nodes_that_do_not_reach_each_other_leave_doubt() {
         let scene = scene(release).await;
         let on = || On::new("POST", "/clone", 1);
         let lost = |status| vec![Fault::Status(on(), status, "Connection timed out".to_owned())];
-        survived(&scene, "595 without effect", CLONE, lost(595)).await;
-        survived(&scene, "596 without effect", CLONE, lost(596)).await;
+        survived(&scene, ("595 without effect", CLONE, "Connection timed out"), lost(595)).await;
+        survived(&scene, ("596 without effect", CLONE, "Connection timed out"), lost(596)).await;
         let clones = count(&scene, "POST", "/clone");
-        survived(&scene, "596 with effect", CLONE, vec![Fault::ProxyTimeout(on())]).await;
+        survived(&scene, ("596 with effect", CLONE, "Connection timed out"), vec![Fault::ProxyTimeout(on())]).await;
         assert_eq!(count(&scene, "POST", "/clone"), clones + 1, "what was carried out is not asked for again");
         let read = Fault::Status(On::new("GET", "/config", 3), 595, "No route to host".to_owned());
-        survived(&scene, "595 while reading", "GET /nodes/{node}/qemu/{vmid}/config", vec![read]).await;
+        survived(&scene, ("595 while reading", "GET /nodes/{node}/qemu/{vmid}/config", "No route to host"), vec![read])
+            .await;
     }
 }
 
@@ -186,6 +210,7 @@ async fn the_strict_parser_and_the_narrow_token_are_respected() {
         inject(&scene, vec![task("qmclone", TaskFault::Slow(60_000)), Fault::DropReply(On::new("POST", "/clone", 1))]);
         let service = scene.order_with("shop", one_machine()).await;
         for row in [&mut chunked, &mut strict, &mut narrow, &mut text] {
+            row.also(told(&scene));
             row.seen(&scene, &service, Ends::Completed).await;
         }
         assert_eq!(count(&scene, "POST", "/clone"), 1);
@@ -205,6 +230,7 @@ async fn a_number_that_another_takes_is_left_to_it() {
         let scene = scene(release).await;
         for (fault, node) in [("id taken, same node", "pve1"), ("id taken, another node", "pve2")] {
             let mut row = Row::of(fault, CLONE);
+            row.also(told(&scene));
             inject(&scene, vec![Fault::ForeignTakesNextClone(node.to_owned())]);
             let service = scene.order_with("shop", one_machine()).await;
             row.seen(&scene, &service, Ends::Completed).await;
@@ -223,15 +249,17 @@ async fn machines_move_vanish_and_are_managed_by_others() {
     for release in BOTH {
         let scene = scene(release).await;
         let moves = vec![when("POST", "/config", Fault::Move(0, "pve1".to_owned()))];
-        survived(&scene, "VM moved", "POST /nodes/{node}/qemu/{vmid}/config", moves).await;
+        survived(&scene, ("VM moved", CONFIG, "qemu-server/20000.conf' does not exist"), moves).await;
         let managed = vec![when("POST", "/config", Fault::HighAvailability(0, true))];
-        survived(&scene, "VM under HA: start and stop only request", "POST …/status/start", managed).await;
+        survived(&scene, ("VM under HA: start and stop only request", START, "hastart"), managed).await;
         let edited = vec![when("POST", "/config", Fault::Edit(0))];
-        survived(&scene, "digest: somebody else changed it", "POST /nodes/{node}/qemu/{vmid}/config", edited).await;
-        let silent = vec![Fault::AgentSilent(None, true)];
-        survived(&scene, "guest agent not running", "GET …/agent/network-get-interfaces", silent).await;
+        survived(&scene, ("digest: somebody else changed it", CONFIG, "checksum mismatch"), edited).await;
+        // The agent is asked when a machine is found running.
+        let silent = vec![Fault::AgentSilent(None, true), Fault::DropReply(On::new("POST", "/start", 1))];
+        let at = "GET /nodes/{node}/qemu/{vmid}/agent/network-get-interfaces";
+        survived(&scene, ("guest agent not running", at, "guest agent is not running"), silent).await;
         let vanishes = vec![when("POST", "/start", Fault::Vanish(0))];
-        failed(&scene, "VM vanished", "POST …/status/start", "MACHINE_GONE", vanishes).await;
+        failed(&scene, "VM vanished", START, "MACHINE_GONE", vanishes).await;
     }
 }
 
@@ -240,7 +268,7 @@ async fn workers_that_do_not_start_are_asked_again() {
     let scene = scene(Release::V8_4).await;
     let text = || "got no worker upid - start worker failed".to_owned();
     let faults = ["/clone", "/resize", "/start"].map(|path| Fault::Status(On::new("", path, 2), 500, text()));
-    survived(&scene, "got no worker upid", "clone, resize, start", faults.into()).await;
+    survived(&scene, ("got no worker upid", "clone, resize, start", "got no worker upid"), faults.into()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,7 +281,7 @@ async fn what_only_people_can_mend_fails_with_its_code() {
         failed(&scene, "storage full: seeds", "seeds", "STORAGE_FULL", vec![full("seeds", true)]).await;
         inject(&scene, vec![full("seeds", false)]);
         for (fault, privilege) in [
-            ("privilege missing: VM.Config.Memory", "VM.Config.Memory"),
+            ("privilege missing: VM.Config.Options", "VM.Config.Options"),
             ("privilege missing: Datastore.AllocateSpace", "Datastore.AllocateSpace"),
             ("privilege missing: Datastore.AllocateTemplate", "Datastore.AllocateTemplate"),
             ("privilege missing: SDN.Use", "SDN.Use"),
@@ -290,6 +318,7 @@ async fn a_cluster_that_recovers_is_waited_for() {
             ("401 after 3 s", "every request", Fault::TokenRefused(true), Fault::TokenRefused(false)),
         ] {
             let mut row = Row::of(fault, at);
+            row.also(told(&scene));
             inject(&scene, vec![begins]);
             let service = scene.order_with("shop", one_machine()).await;
             tokio::time::sleep(std::time::Duration::from_secs(4)).await;
@@ -307,13 +336,14 @@ async fn nodes_go_down_and_come_back() {
     for release in BOTH {
         let scene = scene(release).await;
         let offline = |offline| vec![Fault::NodeOffline("pve2".to_owned(), offline)];
-        survived(&scene, "node offline", "pve2", offline(true)).await;
+        survived(&scene, ("node offline", "pve2", "qmclone"), offline(true)).await;
         inject(&scene, offline(false));
         let reboot = |node: &str| Fault::Reboot(node.to_owned(), 30_000);
         let starts = vec![when("POST", "/start", reboot("pve2"))];
-        survived(&scene, "node reboots: before the start", "POST …/status/start", starts).await;
+        survived(&scene, ("node reboots: before the start", START, "startall"), starts).await;
 
         let mut row = Row::of("node reboots: workers killed", "qmclone on pve1");
+        row.also(told(&scene));
         inject(&scene, vec![when("GET", "/tasks/", reboot("pve1"))]);
         let service = scene.order_with("shop", one_machine()).await;
         row.seen(&scene, &service, Ends::Completed).await;
@@ -329,5 +359,27 @@ async fn seeds_go_straight_to_their_node() {
     own.storages.iter_mut().filter(|storage| storage.id == "seeds").for_each(|storage| storage.shared = false);
     let scene = scene_of(own, "").await;
     let at = "POST /nodes/{node}/storage/{storage}/upload";
-    survived(&scene, "uploads do not reach other nodes", at, vec![Fault::UploadLost(true)]).await;
+    survived(&scene, ("uploads do not reach other nodes", at, "imgcopy"), vec![Fault::UploadLost(true)]).await;
+}
+
+/// The privileges are looked at when the daemon starts: the one that is missing is named, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_privilege_that_is_missing_is_named_at_start() {
+    for release in BOTH {
+        let mut scene = Scene::prepare(Plan { proxmox: cluster(release), ..Plan::default() }).await;
+        let mut row = Row::of("privilege missing at start", "GET /access/permissions");
+        row.also(format!("Proxmox VE {}", release.release()));
+        let privilege = release.agent_privilege();
+        inject(&scene, vec![Fault::Withhold(privilege.to_owned(), true)]);
+        scene.run().await;
+        let named = || {
+            let log = scene.log();
+            let lines = log.lines().filter(|line| line.contains("PRIVILEGE_MISSING")).map(str::to_owned);
+            Some(lines.collect::<Vec<_>>()).filter(|lines| !lines.is_empty())
+        };
+        let lines = wait::until("the preflight to name the privilege", named).await;
+        assert!(lines.iter().all(|line| line.contains(&format!("lacks {privilege} on /pool/agentkube"))), "{lines:?}");
+        row.also(format!("PRIVILEGE_MISSING: the token lacks {privilege} on /pool/agentkube"));
+        row.nothing(&scene);
+    }
 }
