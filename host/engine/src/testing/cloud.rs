@@ -104,7 +104,6 @@ impl Cloud {
             wanted,
             mistakes: Vec::new(),
             problem: None,
-            mistakes: Vec::new(),
             more: Vec::new(),
         };
         let job = FakeJob { job, state: JobState::Pending, settlement: None, late: None, settled: 0 };
