@@ -1,6 +1,6 @@
 //! JSON patch, merge patch and strategic merge patch.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::kind::Kind;
@@ -44,12 +44,10 @@ impl Patch {
             Patch::Json => {
                 let patch: json_patch::Patch = serde_json::from_value(body.clone())
                     .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-                json_patch::patch(&mut object, &patch).map_err(|error| {
-                    Failure::new(
-                        422,
-                        "Invalid",
-                        format!("the server rejected our request due to an error in our request: {error}"),
-                    )
+                // The real server does not say which operation failed, nor why.
+                json_patch::patch(&mut object, &patch).map_err(|_| {
+                    let message = "the server rejected our request due to an error in our request";
+                    Failure { details: Some(json!({})), ..Failure::new(422, "Invalid", message) }
                 })?;
             }
             Patch::Merge | Patch::Apply => json_patch::merge(&mut object, body),
@@ -153,7 +151,6 @@ fn strategic_list(path: &mut Vec<String>, live: &mut Value, items: &[Value]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn kind(plural: &str) -> Kind {
         super::super::builtin::kinds().into_iter().find(|k| k.plural == plural).unwrap()
@@ -177,7 +174,10 @@ mod tests {
         let merged = Patch::Merge.patched(&kind, &object, &json!({"data": {"a": null}})).unwrap();
         assert_eq!(merged["data"], json!({"b": "2"}));
         let test = json!([{"op": "test", "path": "/data/a", "value": "9"}]);
-        assert_eq!(Patch::Json.patched(&kind, &object, &test).unwrap_err().code, 422);
+        let refused = Patch::Json.patched(&kind, &object, &test).unwrap_err();
+        // Word for word as Kubernetes 1.34 says it.
+        let said = "the server rejected our request due to an error in our request";
+        assert_eq!((refused.code, refused.message.as_str()), (422, said));
         assert_eq!(Patch::of("text/plain").unwrap_err().code, 415);
     }
 }
