@@ -1,8 +1,9 @@
 //! The rule by which a fault becomes a violation, and the sums.
 //!
 //! - What the product sends must be right whatever the answer. Its requests are known by their `User-Agent`.
-//! - What a test or the lab's own client sends may be wrong if the lab refuses it: then the test is about the refusal. A wrong
-//!   request that the lab takes, or answers with anything but a refusal, is a violation: the real system would not.
+//! - What a test or the lab's own client sends may be wrong if the lab refuses it for that: then the test is about the refusal. The
+//!   status tells: 404, 405 or 501 for an operation that does not exist, 400, 413, 415, 422 or 501 for anything else. A wrong
+//!   request with another answer is a violation: the real system would have refused it.
 //! - An answer must be right always.
 //! - A fault that [`deviations`](crate::deviations) lists is none.
 
@@ -59,7 +60,8 @@ pub struct Sums {
 pub struct Judge {
     contracts: PathBuf,
     known: &'static [Deviation],
-    read: BTreeMap<Interface, Option<Box<dyn Contract>>>,
+    /// The schemas that were read so far.
+    pub(crate) read: BTreeMap<Interface, Option<Box<dyn Contract>>>,
     /// By interface.
     pub sums: BTreeMap<Interface, Sums>,
     /// Exchanges of systems without a schema in the folder, by interface.
@@ -120,8 +122,8 @@ impl Judge {
                 None => left.push(fault.clone()),
             }
         }
-        let wrong = left.iter().any(|fault| fault.side == Side::Request);
-        if wrong && !ours && refused(checked.status) {
+        let mistakes = || left.iter().filter(|fault| fault.side == Side::Request);
+        if !ours && mistakes().any(|fault| refuses(checked.status, fault)) {
             sums.refused += 1;
             left.retain(|fault| fault.side == Side::Answer);
         }
@@ -160,9 +162,12 @@ impl Judge {
     }
 }
 
-/// Whether a status says that the request itself was wrong.
-fn refused(status: u16) -> bool {
-    (400..500).contains(&status) || status == 501
+/// Whether a status says that this is what is wrong with the request. 401 and 403 do not: nobody has looked at it then.
+fn refuses(status: u16, fault: &Fault) -> bool {
+    match fault.rule.as_str() {
+        "operation" => [404, 405, 501].contains(&status),
+        _ => [400, 413, 415, 422, 501].contains(&status),
+    }
 }
 
 /// The schemas of an interface, if the folder has any.
