@@ -37,6 +37,7 @@ fn a_file_is_read_with_the_privilege_of_the_version() {
 fn only_9_reads_a_part() {
     let mut new = client(Release::V9_1, "one\ntwo\n");
     assert_eq!(new.ok("GET", &format!("{PATH}&count=4"), &[]), json!({ "content": "one\n", "truncated": 1 }));
+    assert_eq!(new.ok("GET", &format!("{PATH}&offset=4"), &[]), json!({ "content": "two\n" }));
     let mut old = client(Release::V8_4, "one\ntwo\n");
     assert_eq!(old.fails("GET", &format!("{PATH}&count=4"), &[]).0, 400);
 }

@@ -25,6 +25,7 @@ pub(super) const ROUTES: &[Route] = &[
                 need("file", Kind::Text),
                 may("count", Kind::Integer(1, LARGEST as i64)).since(Release::V9_1),
                 may("decode", Kind::Boolean).since(Release::V9_1),
+                may("offset", Kind::Integer(0, i64::MAX)).since(Release::V9_1),
             ],
         ],
         Need::Check(may_read),
@@ -125,8 +126,9 @@ fn file_read(pve: &mut Pve, call: &Call, _: &mut Random) -> Handled {
     let path = call.args.word("file");
     let missing = || format!("Agent error: failed to open file '{path}' (mode: 'r'): No such file or directory");
     let content = vm.guest.logs.get(path).ok_or_else(|| Failure::died(missing()))?;
-    let limit = call.args.number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or(LARGEST);
-    let shown = content.get(..limit.min(content.len())).unwrap_or_default();
+    let size = |name: &str| call.args.number(name).and_then(|count| usize::try_from(count).ok());
+    let content = content.get(size("offset").unwrap_or_default()..).unwrap_or_default();
+    let shown = content.get(..size("count").unwrap_or(LARGEST).min(content.len())).unwrap_or_default();
     let mut answer = json!({ "content": String::from_utf8_lossy(shown) });
     if let Some(answer) = answer.as_object_mut().filter(|_| shown.len() < content.len()) {
         answer.insert("truncated".to_owned(), json!(1));
