@@ -19,7 +19,15 @@ fn cluster(release: Release) -> Settings {
 }
 
 async fn scene_of(proxmox: Settings, more: &str) -> Scene {
-    Scene::start(Plan { proxmox, more: more.to_owned(), ..Plan::default() }).await
+    let scene = Scene::start(Plan { proxmox, more: more.to_owned(), ..Plan::default() }).await;
+    looked(&scene).await;
+    scene
+}
+
+/// The look at the start is over and found nothing: what goes wrong from now on is met by jobs.
+async fn looked(scene: &Scene) {
+    let over = || scene.log().contains("jobs are taken").then_some(());
+    wait::until("the preflight to find all that is needed", over).await;
 }
 
 async fn scene(release: Release) -> Scene {
@@ -168,6 +176,7 @@ async fn locks_are_waited_for() {
     // The other node has no template, and could not get clones of this one.
     inject(&scene, vec![Fault::NodeOffline("pve2".to_owned(), true)]);
     scene.run().await;
+    looked(&scene).await;
     let storage = Lock::Storage { id: "vmdata".to_owned(), node: Some("pve1".to_owned()) };
     let case = ("lock: local storage", "qmclone", "pve-storage-vmdata' - got timeout");
     survived(&scene, case, vec![Fault::Hold(storage, 20_000)]).await;
