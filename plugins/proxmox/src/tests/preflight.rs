@@ -86,14 +86,14 @@ fn each_privilege_that_is_missing_is_named_and_nothing_else() {
     }
 }
 
-/// What the token of the lab holds is what is asked for, and no more.
+/// What the token of the lab holds is what is asked for with every option switched on, and no more.
 #[test]
 fn every_privilege_that_the_token_has_is_asked_for() {
     for release in [Release::V8_4, Release::V9_1] {
         let cluster = Cluster::new(release);
         for privilege in cluster.roles.values().flatten() {
             let known = PRIVILEGES.contains(&privilege.as_str())
-                || [release.agent_privilege(), "SDN.Use"].contains(&privilege.as_str());
+                || [release.agent_privilege(), release.file_privilege(), "SDN.Use"].contains(&privilege.as_str());
             assert!(known, "{privilege} is not needed");
         }
     }
