@@ -59,7 +59,7 @@ fn unreachable(fault: &Fault) -> Finding {
     Finding::error("CORE_UNREACHABLE", format!("Core does not answer: {fault}"), mend)
 }
 
-/// Why Core does not say who we are. The code is that of the fault.
+/// Why Core does not say who we are.
 fn refused(fault: &Fault) -> Finding {
     let mend = match fault.class {
         Class::Unauthorized => {
@@ -69,19 +69,17 @@ fn refused(fault: &Fault) -> Finding {
         Class::Unsupported | Class::NotFound => "the connection's endpoint must be Core's base URL without `/api/v1`",
         _ => "see to Core and its database; it is tried again by itself",
     };
-    Finding::error(&fault.code, fault.message.clone(), mend)
+    let code = if fault.class == Class::Unauthorized { "CORE_TOKEN" } else { fault.code.as_str() };
+    Finding::error(code, fault.to_string(), mend)
 }
 
 fn clock_skew(answer: &Response) -> Option<Finding> {
     let date = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("date"));
     let theirs = time::of_header(&date?.1)?;
     let skew = clock::now().abs_diff(theirs);
-    Some(if skew > SKEW {
-        let message = format!("Core's clock and ours differ by {} s", skew / 1000);
-        Finding::warning("CLOCK_SKEW", message, "set both by NTP: tokens expire and jobs time out by Core's clock")
-    } else {
-        Finding::ok("CLOCK_SKEW", "Core's clock and ours agree")
-    })
+    let message = format!("Core's clock and ours differ by {} s", skew / 1000);
+    let mend = "set both by NTP: tokens expire and jobs time out by Core's clock";
+    (skew > SKEW).then(|| Finding::warning("CLOCK_SKEW", message, mend))
 }
 
 fn service_types(me: &Agent, findings: &mut Vec<Finding>) -> Vec<String> {

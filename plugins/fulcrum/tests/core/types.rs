@@ -79,7 +79,8 @@ fn a_dead_token_is_a_finding() {
     let lab = Lab::new();
     lab.queue.borrow_mut().core.fault(Fault::ExpireTokens { name: None });
     let found = findings(&lab);
-    assert_eq!((found.len(), found[1].code.as_str(), found[1].severity), (2, "TOKEN_REFUSED", Severity::Error));
+    assert_eq!((found.len(), found[1].code.as_str(), found[1].severity), (2, "CORE_TOKEN", Severity::Error));
+    assert!(found[1].message.starts_with("TOKEN_REFUSED: "), "{:?}", found[1]);
     assert!(found[1].remedy.contains("POST /tokens"), "{:?}", found[1]);
 }
 
