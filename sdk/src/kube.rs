@@ -203,6 +203,18 @@ impl Connection {
         Ok(Waited { object, timed_out: waited.timed_out })
     }
 
+    /// Whether the server would let this connection do something; only what the manifest asks for can be asked about. No
+    /// namespace: in all of them, or a cluster-scoped kind.
+    pub async fn may(&self, verb: &str, resource: &Resource, namespace: Option<&str>) -> Result<bool> {
+        let namespace = namespace.map(str::to_owned);
+        backend::kube::may(self.name.clone(), verb.to_owned(), resource.clone(), namespace).await
+    }
+
+    /// The object as [`create`](Connection::create) would leave it, after defaults, validation and webhooks; it is not made.
+    pub async fn rehearse<T: DeserializeOwned>(&self, target: &Target, object: &impl Serialize) -> Result<T> {
+        parse(&backend::kube::rehearse(self.name.clone(), target.clone(), print(object)?).await?)
+    }
+
     /// Reads a raw path such as `/readyz` or `/version`; any status is an answer.
     pub async fn raw_get(&self, path: &str) -> Result<RawResponse> {
         backend::kube::raw_get(self.name.clone(), path.to_owned()).await

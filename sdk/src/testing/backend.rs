@@ -75,6 +75,17 @@ pub(crate) mod kube {
     ) -> Result<Waited> {
         World::current().kube_wait(connection, target, known, timeout_ms).await
     }
+    pub(crate) async fn may(
+        connection: String,
+        verb: String,
+        resource: Resource,
+        namespace: Option<String>,
+    ) -> Result<bool> {
+        World::current().kube(move |kube| kube.may(&connection, &verb, &resource, namespace.as_deref())).await
+    }
+    pub(crate) async fn rehearse(connection: String, target: Target, object: String) -> Result<String> {
+        World::current().kube(move |kube| kube.rehearse(&connection, &target, &object)).await
+    }
     pub(crate) async fn raw_get(connection: String, path: String) -> Result<RawResponse> {
         World::current().kube(move |kube| kube.raw_get(&connection, &path)).await
     }

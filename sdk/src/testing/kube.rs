@@ -2,7 +2,7 @@
 //!
 //! What it leaves out: schemas, defaulting, field ownership (an apply merges maps and replaces lists), RBAC beyond the manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
@@ -12,16 +12,20 @@ use super::http::base64;
 use super::world::{State, denied};
 use crate::bindings::host::agentkube::host::kube as wire;
 use crate::kube::{ListOptions, PatchKind, Preconditions, RawResponse, Resource, Target};
-use crate::{Fault, Result};
+use crate::{Class, Fault, Result};
 
 type Key = (String, String, String, String, String);
 type Raw = Rc<dyn Fn(&str) -> (u16, String)>;
+type Rehearsal = Rc<dyn Fn(&Value) -> Result<Value>>;
 
 #[derive(Default)]
 pub(crate) struct Kube {
     objects: BTreeMap<Key, Value>,
     version: u64,
     raw: BTreeMap<String, Raw>,
+    /// What the server's roles leave out: connection, group, plural, verb.
+    forbidden: BTreeSet<(String, String, String, String)>,
+    rehearsals: BTreeMap<String, Rehearsal>,
     writes: Vec<String>,
 }
 
@@ -80,6 +84,19 @@ impl World {
     /// Answers raw GETs of a connection.
     pub fn raw_paths(&self, connection: &str, handler: impl Fn(&str) -> (u16, String) + 'static) -> &Self {
         self.with(|state| state.kube.raw.insert(connection.to_owned(), Rc::new(handler)));
+        self
+    }
+
+    /// Takes a verb out of the role that the server gives a connection: what needs it is refused, and `may` says so.
+    pub fn forbid(&self, connection: &str, resource: &Resource, verb: &str) -> &Self {
+        let (group, plural) = (resource.group.clone(), resource.plural.clone());
+        self.with(|state| state.kube.forbidden.insert((connection.to_owned(), group, plural, verb.to_owned())));
+        self
+    }
+
+    /// Answers rehearsed creations of a connection; without a handler the object comes back as it is.
+    pub fn rehearsals(&self, connection: &str, handler: impl Fn(&Value) -> Result<Value> + 'static) -> &Self {
+        self.with(|state| state.kube.rehearsals.insert(connection.to_owned(), Rc::new(handler)));
         self
     }
 
@@ -146,8 +163,21 @@ impl Kube {
 }
 
 impl View<'_> {
-    /// As the host decides by the manifest.
+    /// As the host decides by the manifest, and then the server by its roles.
     fn allow(&self, connection: &str, resource: &Resource, verb: &str, what: &str) -> Result<()> {
+        self.asked(connection, resource, verb, what)?;
+        match self.forbidden(connection, resource, verb) {
+            true => Err(Fault::new(Class::Unauthorized, "FORBIDDEN", format!("cannot {verb} {}", resource.plural))),
+            false => Ok(()),
+        }
+    }
+
+    fn forbidden(&self, connection: &str, resource: &Resource, verb: &str) -> bool {
+        let (group, plural) = (resource.group.clone(), resource.plural.clone());
+        self.0.kube.forbidden.contains(&(connection.to_owned(), group, plural, verb.to_owned()))
+    }
+
+    fn asked(&self, connection: &str, resource: &Resource, verb: &str, what: &str) -> Result<()> {
         let Some(manifest) = &self.0.manifest else { return Ok(()) };
         let plural = resource.plural.as_str();
         let needs = manifest.needs.kube.iter();
@@ -299,6 +329,26 @@ impl View<'_> {
         Ok(())
     }
 
+    pub(crate) fn may(
+        &mut self,
+        connection: &str,
+        verb: &str,
+        resource: &Resource,
+        _namespace: Option<&str>,
+    ) -> Result<bool> {
+        self.asked(connection, resource, verb, "a question")?;
+        Ok(!self.forbidden(connection, resource, verb))
+    }
+
+    pub(crate) fn rehearse(&mut self, connection: &str, target: &Target, object: &str) -> Result<String> {
+        self.allow(connection, &target.resource, "create", &target.name)?;
+        let object = stringify_secret(parse(object)?);
+        match self.0.kube.rehearsals.get(connection) {
+            Some(handler) => handler(&object).map(|answer| answer.to_string()),
+            None => Ok(object.to_string()),
+        }
+    }
+
     pub(crate) fn raw_get(&mut self, connection: &str, path: &str) -> Result<RawResponse> {
         if let Some(manifest) = &self.0.manifest {
             let needs = manifest.needs.kube.iter();
@@ -402,8 +452,6 @@ fn decode_base64(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::kube::Propagation;
     use crate::{kube, ledger};
@@ -470,6 +518,22 @@ mod tests {
             let secret: Value = kube::connection("admin").get(&target).await.unwrap().unwrap();
             let reference = secret["data"]["conf"].as_str().unwrap();
             assert_eq!(world.value(reference).as_deref(), Some("top secret!"));
+        });
+    }
+
+    #[test]
+    fn what_a_role_leaves_out_is_known_before_and_refused_then() {
+        let world = World::new();
+        world.forbid("admin", &planes(), "create");
+        world.run(async {
+            let admin = kube::connection("admin");
+            assert!(admin.may("get", &planes(), None).await.unwrap());
+            assert!(!admin.may("create", &planes(), Some("ns")).await.unwrap());
+            let target = planes().target(Some("ns"), "a");
+            assert_eq!(admin.rehearse::<Value>(&target, &json!({})).await.unwrap_err().code, "FORBIDDEN");
+            let other = Resource::new("", "v1", "configmaps").target(Some("ns"), "a");
+            assert_eq!(admin.rehearse::<Value>(&other, &json!({ "data": {} })).await.unwrap(), json!({ "data": {} }));
+            assert!(admin.get::<Value>(&other).await.unwrap().is_none(), "nothing was stored");
         });
     }
 

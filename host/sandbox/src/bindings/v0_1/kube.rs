@@ -104,6 +104,27 @@ impl kube::HostWithStore<State> for HasSelf<State> {
         })
     }
 
+    async fn may(
+        a: &Accessor<State, Self>,
+        connection: String,
+        verb: String,
+        resource: kube::Resource,
+        namespace: Option<String>,
+    ) -> Given<bool> {
+        host_call!(a, |context| async {
+            capability::may(&context, &connection, &verb, &resource.into(), namespace.as_deref()).await
+        })
+    }
+
+    async fn rehearse(
+        a: &Accessor<State, Self>,
+        connection: String,
+        target: kube::Target,
+        object: String,
+    ) -> Given<String> {
+        host_call!(a, |context| capability::rehearse(&context, &connection, &target.into(), &object))
+    }
+
     async fn raw_get(a: &Accessor<State, Self>, connection: String, path: String) -> Given<kube::RawResponse> {
         host_call!(a, |context| async {
             let (status, body) = capability::raw_get(&context, &connection, &path).await?;

@@ -29,28 +29,44 @@ pub(super) fn check(core: &Core, name: &str, what: &Use<'_>) -> Result<Arc<Conne
         let message = "Secrets cannot be written by plugins: a plugin holds no secret to write";
         return Err(core.denied("kube", Fault::new(Class::Denied, "SECRETS_NOT_WRITABLE", message)));
     }
+    asked(core, name, what.verb, what.kind, &resource)?;
     let group = what.kind.group.as_str();
-    let asked = core.kube.get(name).into_iter().flatten().flat_map(|need| &need.rules).any(|rule| {
-        rule.group == group && rule.resources.contains(&resource) && rule.verbs.iter().any(|verb| verb == what.verb)
-    });
-    if !asked {
-        let (plugin, verb) = (&core.name, what.verb);
-        let keys = format!(
-            "connection = \"{name}\", kube = [{{ group = \"{group}\", resources = [\"{resource}\"], verbs = [\"{verb}\"] }}]"
-        );
-        let message = format!(
-            "{verb} {resource} on connection `{name}` is not among the rules that the manifest of plugin `{plugin}` asks for; its \
-             author adds to needs.kube[].rules: {{ \"group\": \"{group}\", \"resources\": [\"{resource}\"], \"verbs\": [\"{verb}\"] }}, \
-             and the operator then allows it with: {}",
-            core.grants.line(&keys)
-        );
-        return Err(core.denied("kube", Fault::new(Class::Denied, "NOT_IN_MANIFEST", message)));
-    }
     let (namespace, object) = (what.namespace, what.name);
     core.grants
         .kube(name, &KubeUse { verb: what.verb, group, resource: &resource, namespace, name: object })
         .map_err(|fault| core.denied("kube", fault))?;
     connection(core, name)
+}
+
+/// A question about something that the manifest asks for.
+pub(super) fn check_question(core: &Core, name: &str, verb: &str, kind: &Kind) -> Result<Arc<Connection>, Fault> {
+    asked(core, name, verb, kind, &kind.plural)?;
+    core.grants.connection(name).map_err(|fault| core.denied("kube", fault))?;
+    connection(core, name)
+}
+
+/// Whether a rule of the manifest is about it.
+fn asked(core: &Core, name: &str, verb: &str, kind: &Kind, resource: &str) -> Result<(), Fault> {
+    let group = kind.group.as_str();
+    let asked = core.kube.get(name).into_iter().flatten().flat_map(|need| &need.rules).any(|rule| {
+        rule.group == group
+            && rule.resources.iter().any(|name| name == resource)
+            && rule.verbs.iter().any(|asked| asked == verb)
+    });
+    if asked {
+        return Ok(());
+    }
+    let plugin = &core.name;
+    let keys = format!(
+        "connection = \"{name}\", kube = [{{ group = \"{group}\", resources = [\"{resource}\"], verbs = [\"{verb}\"] }}]"
+    );
+    let message = format!(
+        "{verb} {resource} on connection `{name}` is not among the rules that the manifest of plugin `{plugin}` asks for; its \
+         author adds to needs.kube[].rules: {{ \"group\": \"{group}\", \"resources\": [\"{resource}\"], \"verbs\": [\"{verb}\"] }}, \
+         and the operator then allows it with: {}",
+        core.grants.line(&keys)
+    );
+    Err(core.denied("kube", Fault::new(Class::Denied, "NOT_IN_MANIFEST", message)))
 }
 
 /// A raw path that the manifest names.

@@ -189,7 +189,7 @@ async fn change(
 }
 
 /// The object is what the target says it is: the policy was asked about the target.
-fn parse(target: &Target, object: &str) -> Result<Value, Fault> {
+pub(super) fn parse(target: &Target, object: &str) -> Result<Value, Fault> {
     let object: Value =
         serde_json::from_str(object).map_err(|e| Fault::invalid("BAD_OBJECT", format!("no JSON: {e}")))?;
     let at = |pointer| object.pointer(pointer).and_then(Value::as_str);
@@ -230,13 +230,13 @@ fn bad_patch() -> Fault {
 }
 
 /// Who writes, and that fields which the server does not know are an error: it would drop them, and say so in a header at most.
-fn written(context: &Context) -> Vec<(String, String)> {
+pub(super) fn written(context: &Context) -> Vec<(String, String)> {
     let pairs =
         [("fieldManager", format!("agentkube-{}", context.core.name)), ("fieldValidation", "Strict".to_owned())];
     pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-fn not_json() -> Fault {
+pub(super) fn not_json() -> Fault {
     Fault::internal("ANSWER_NOT_JSON", "the API server's answer cannot be understood")
 }
 

@@ -28,6 +28,9 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
         (400..500, _) if denied => (Class::Invalid, "ADMISSION_DENIED"),
         // A webhook written in Go that cannot read the object says so with 500; it comes before the server's own look at the types.
         (500.., _) if denied && message.contains("cannot unmarshal") => (Class::Invalid, "ADMISSION_DENIED"),
+        // A quota answers 403 as missing rights do, and means something else.
+        (403, _) if message.contains("exceeded quota") => (Class::Exhausted, "QUOTA_EXCEEDED"),
+        (403 | 409, _) if message.contains("because it is being terminated") => (Class::Busy, "NAMESPACE_TERMINATING"),
         (401, _) => (Class::Unauthorized, "UNAUTHORIZED"),
         (403, _) => (Class::Unauthorized, "FORBIDDEN"),
         (404, _) => (Class::NotFound, "NOT_FOUND"),
@@ -35,14 +38,16 @@ pub(super) fn accepted(answer: Incoming) -> Result<Vec<u8>, Fault> {
         (409 | 412, _) => (Class::Conflict, "CONFLICT"),
         (410, _) => (Class::Conflict, "EXPIRED"),
         (429, _) => (Class::Busy, "TOO_MANY_REQUESTS"),
+        // The webhook has to agree before anything is stored.
+        (500.., _) if message.contains("failed calling webhook") => (Class::Unavailable, "WEBHOOK_UNAVAILABLE"),
         _ => (Class::Unavailable, "SERVER_ERROR"),
     };
     let mut fault = Fault::new(class, code, format!("the API server answered {}: {message}", answer.status));
     if matches!(class, Class::Unauthorized) {
         fault = fault.scope(Scope::Provider);
     }
-    // A server that failed may have done it before; what a webhook denied was not done.
-    if answer.status >= 500 && !denied {
+    // A server that failed may have done it before; what a webhook denied, or could not be asked about, was not done.
+    if answer.status >= 500 && !denied && code != "WEBHOOK_UNAVAILABLE" {
         fault = fault.outcome(Outcome::Unknown);
     }
     let asked = said.pointer("/details/retryAfterSeconds").and_then(Value::as_u64);
@@ -77,7 +82,26 @@ mod tests {
         assert_eq!((troubled.retryable(), troubled.outcome), (true, Outcome::NotApplied));
         // A webhook that is down denies nothing.
         let down = "failed calling webhook \"v.example.org\": connection refused";
-        assert!(refused(500, down).retryable());
+        let down = refused(500, down);
+        assert_eq!((down.code.as_str(), down.outcome), ("WEBHOOK_UNAVAILABLE", Outcome::NotApplied));
+        assert!(down.retryable());
+    }
+
+    #[test]
+    fn quotas_and_dying_namespaces_are_no_matter_of_rights_either() {
+        let quota = "pods \"a\" is forbidden: exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1";
+        assert_eq!(
+            (refused(403, quota).class, refused(403, quota).code.as_str()),
+            (Class::Exhausted, "QUOTA_EXCEEDED")
+        );
+        let dying =
+            "pods \"a\" is forbidden: unable to create new content in namespace ns because it is being terminated";
+        assert_eq!(
+            (refused(403, dying).class, refused(403, dying).code.as_str()),
+            (Class::Busy, "NAMESPACE_TERMINATING")
+        );
+        assert_eq!(refused(500, "etcdserver: request timed out").outcome, Outcome::Unknown);
+        assert_eq!(refused(429, "too many requests").outcome, Outcome::NotApplied);
     }
 
     // As Kubernetes 1.34 answers.

@@ -267,3 +267,31 @@ async fn a_list_is_read_page_by_page() {
     let everywhere = kube::list(&context, "lab", &kind, None, "", 0, None).await.err().unwrap();
     assert_eq!(everywhere.code, "KUBE_NOT_GRANTED", "namespaces n* are granted, not all");
 }
+
+#[tokio::test]
+async fn questions_have_no_effect_and_need_no_row() {
+    let server = Server::start(|asked| match asked.path.contains("selfsubjectaccessreviews") {
+        true => Reply::new(201, json!({ "status": { "allowed": false } }).to_string()),
+        false => Reply::new(201, asked.body.clone()),
+    });
+    let stores = Arc::new(Stores::default());
+    let (lab, grants) = kube_lab(&server);
+    let context = context(&stores, lab, grants);
+    let target = target("configmaps", "a");
+    assert!(!kube::may(&context, "lab", "create", &target.kind, Some("ns")).await.unwrap());
+    let review: Value = serde_json::from_slice(&server.asked().pop().unwrap().body).unwrap();
+    let wanted = &review["spec"]["resourceAttributes"];
+    assert_eq!((&wanted["verb"], &wanted["namespace"]), (&json!("create"), &json!("ns")));
+    assert_eq!(review["metadata"], Value::Null, "a review takes no metadata");
+
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } }).to_string();
+    kube::rehearse(&context, "lab", &target, &object).await.unwrap();
+    let path = server.asked().pop().unwrap().path;
+    assert_eq!(path, "/api/v1/namespaces/ns/configmaps?fieldManager=agentkube-t&dryRun=All");
+
+    let other = Kind { plural: "widgets".to_owned(), ..target.kind.clone() };
+    assert_eq!(kube::may(&context, "lab", "create", &other, None).await.unwrap_err().code, "NOT_IN_MANIFEST");
+    let elsewhere = Target { namespace: Some("other".to_owned()), ..target };
+    assert_eq!(kube::rehearse(&context, "lab", &elsewhere, &object).await.unwrap_err().code, "KUBE_NOT_GRANTED");
+    assert_eq!(server.asked().len(), 2);
+}
