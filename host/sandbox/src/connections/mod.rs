@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::dns::Resolve;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -34,7 +35,7 @@ use self::config::{ConnectionConfig, Kind, SecretSource};
 use self::credential::Credential;
 pub(crate) use self::kubeconfig::Pod;
 pub use self::probe::{Answered, Probe};
-use self::resolver::Resolver;
+use self::resolver::{Renamed, Resolver};
 use self::secret::Secret;
 use self::transport::Base;
 pub use self::transport::Connection;
@@ -108,17 +109,44 @@ fn open(
     if resolved.endpoints.is_empty() {
         return Err("no endpoint is given: endpoints = [{ url = \"https://…\" }]".to_owned());
     }
+    let handshakes = (Arc::clone(metrics), name.to_owned());
+    let server_name = resolved.tls.server_name.clone();
+    let tls = tls::client_config(resolved.tls, Box::new(move || handshakes.0.handshake(&handshakes.1)))?;
     let endpoints = resolved
         .endpoints
         .iter()
         .map(|endpoint| {
             let url = base(&endpoint.url, &resolver)?;
-            Ok(Base { url, label: endpoint.label.clone(), failed: Mutex::new(None) })
+            let (label, failed) = (endpoint.label.clone(), Mutex::new(None));
+            let (url, renamed) = match server_name.as_deref() {
+                // An address is never sent as a server's name; it is compared with the certificate alone.
+                Some(name) if name.parse::<IpAddr>().is_err() => rename(url, name, |host| {
+                    client(config, tls.clone(), Renamed { resolver: resolver.clone(), host: host.to_owned() })
+                })?,
+                _ => (url, None),
+            };
+            Ok(Base { url, label, failed, renamed })
         })
         .collect::<std::result::Result<Vec<_>, String>>()?;
-    let handshakes = (Arc::clone(metrics), name.to_owned());
-    let tls = tls::client_config(resolved.tls, Box::new(move || handshakes.0.handshake(&handshakes.1)))?;
-    let client = reqwest::Client::builder()
+    let client = client(config, tls, resolver)?;
+    Ok(Connection {
+        name: name.to_owned(),
+        kind: config.kind,
+        endpoints,
+        client,
+        credential: Credential::new(&resolved.auth)?,
+        limits: config.limits,
+        places: Semaphore::new(config.limits.concurrent.clamp(1, Semaphore::MAX_PERMITS)),
+        metrics: Arc::clone(metrics),
+    })
+}
+
+fn client(
+    config: &ConnectionConfig,
+    tls: rustls::ClientConfig,
+    resolver: impl Resolve + 'static,
+) -> std::result::Result<reqwest::Client, String> {
+    reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(resolver)
         .connect_timeout(Duration::from_millis(config.limits.connect_timeout_ms))
@@ -130,17 +158,26 @@ fn open(
         .http1_only()
         .user_agent(concat!("agentkube/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|e| e.to_string())?;
-    Ok(Connection {
-        name: name.to_owned(),
-        kind: config.kind,
-        endpoints,
-        client,
-        credential: Credential::new(&resolved.auth)?,
-        limits: config.limits,
-        places: Semaphore::new(config.limits.concurrent.clamp(1, Semaphore::MAX_PERMITS)),
-        metrics: Arc::clone(metrics),
-    })
+        .map_err(|e| e.to_string())
+}
+
+/// The endpoint under the name that TLS is to ask for: a client takes that name from the address, so the address gets it, and the
+/// endpoint's own client resolves it to where the endpoint really is. `Host` stays what it was.
+fn rename(
+    url: Url,
+    name: &str,
+    client: impl FnOnce(&str) -> std::result::Result<reqwest::Client, String>,
+) -> std::result::Result<(Url, Option<transport::Renamed>), String> {
+    if url.scheme() != "https" {
+        return Ok((url, None));
+    }
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let authority = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
+    let authority = http::HeaderValue::from_str(&authority).map_err(|_| format!("`{authority}` is no host"))?;
+    let client = client(host.trim_start_matches('[').trim_end_matches(']'))?;
+    let mut named = url.clone();
+    named.set_host(Some(name)).map_err(|_| format!("tls.server-name `{name}` is no host name"))?;
+    Ok((named, Some(transport::Renamed { client, authority, url })))
 }
 
 /// An endpoint's address, if the connection may reach it at all.

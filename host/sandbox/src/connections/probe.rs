@@ -40,11 +40,11 @@ impl Connection {
             Kind::Kube => "/version",
         };
         let answer = self.ask_once(base, path).await;
-        Probe { endpoint: base.url.as_str().trim_end_matches('/').to_owned(), label: base.label.clone(), answer }
+        Probe { endpoint: base.shown().as_str().trim_end_matches('/').to_owned(), label: base.label.clone(), answer }
     }
 
     async fn ask_once(&self, base: &Base, path: &str) -> std::result::Result<Answered, Fault> {
-        let request = self.client.get(self.url(base, path, &[])?);
+        let request = self.request(base, http::Method::GET, self.url(base, path, &[])?);
         let limit = std::time::Duration::from_millis(self.limits.timeout_ms);
         match tokio::time::timeout(limit, request.send()).await {
             Ok(Ok(response)) => {

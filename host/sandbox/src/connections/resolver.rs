@@ -34,6 +34,16 @@ impl Resolver {
         if allowed(address, &self.listed) { Ok(()) } else { Err(self.denied(&address.to_string(), address)) }
     }
 
+    /// The addresses of a host that the connection may reach.
+    async fn lead(&self, host: &str) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+        let fit: Vec<SocketAddr> = found.iter().copied().filter(|a| allowed(a.ip(), &self.listed)).collect();
+        match found.first() {
+            Some(first) if fit.is_empty() => Err(self.denied(host, first.ip()).into()),
+            _ => Ok(Box::new(fit.into_iter())),
+        }
+    }
+
     fn denied(&self, host: &str, address: IpAddr) -> AddressDenied {
         AddressDenied { connection: self.connection.clone(), host: host.to_owned(), address }
     }
@@ -42,13 +52,21 @@ impl Resolver {
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let fit: Vec<SocketAddr> = found.iter().copied().filter(|a| allowed(a.ip(), &resolver.listed)).collect();
-            match found.first() {
-                Some(first) if fit.is_empty() => Err(resolver.denied(name.as_str(), first.ip()).into()),
-                _ => Ok(Box::new(fit.into_iter()) as Addrs),
-            }
-        })
+        Box::pin(async move { resolver.lead(name.as_str()).await })
+    }
+}
+
+/// Leads whatever name is asked for to one host: for endpoints that TLS asks for by another name.
+#[derive(Clone)]
+pub(super) struct Renamed {
+    pub resolver: Resolver,
+    /// A name, or an address without brackets.
+    pub host: String,
+}
+
+impl Resolve for Renamed {
+    fn resolve(&self, _: Name) -> Resolving {
+        let renamed = self.clone();
+        Box::pin(async move { renamed.resolver.lead(&renamed.host).await })
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use agentkube_contract::{Class, Fault, Outcome, Scope};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method};
-use reqwest::{Client, Response, Url};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
@@ -36,6 +36,29 @@ pub(super) struct Base {
     pub label: Option<String>,
     /// When no connection could be made last; tried after the others for a while.
     pub failed: Mutex<Option<Instant>>,
+    /// Set when TLS asks for another name than the endpoint's own host.
+    pub renamed: Option<Renamed>,
+}
+
+/// What an endpoint needs whose TLS name is not its host.
+pub(super) struct Renamed {
+    /// Leads that name to the endpoint's host.
+    pub client: Client,
+    /// `Host` of its requests.
+    pub authority: HeaderValue,
+    /// The endpoint as it is configured.
+    pub url: Url,
+}
+
+impl Base {
+    /// As it is configured.
+    pub fn shown(&self) -> &Url {
+        self.renamed.as_ref().map_or(&self.url, |renamed| &renamed.url)
+    }
+
+    fn host(&self) -> &str {
+        self.shown().host_str().unwrap_or_default()
+    }
 }
 
 /// How long an endpoint that could not be reached is tried after the others.
@@ -215,8 +238,7 @@ impl Connection {
         let mut last = None;
         for base in self.candidates(out.endpoint.as_deref())? {
             let request = self
-                .client
-                .request(out.method.clone(), self.url(base, &out.path, &out.query)?)
+                .request(base, out.method.clone(), self.url(base, &out.path, &out.query)?)
                 .headers(headers.clone())
                 .body(out.body.clone());
             let fault = match tokio::time::timeout_at(deadline, request.send()).await {
@@ -239,6 +261,14 @@ impl Connection {
         let fault = last.unwrap_or_else(|| Fault::internal("NO_ENDPOINT", "the connection has no endpoint"));
         self.metrics.request(&self.name, &fault.code, began.elapsed());
         Err(fault)
+    }
+
+    /// A request by the client that the endpoint needs.
+    pub(super) fn request(&self, base: &Base, method: Method, url: Url) -> RequestBuilder {
+        match &base.renamed {
+            Some(renamed) => renamed.client.request(method, url).header(http::header::HOST, renamed.authority.clone()),
+            None => self.client.request(method, url),
+        }
     }
 
     /// The endpoints to try, those that failed lately last.
@@ -282,7 +312,7 @@ impl Connection {
             self.metrics.denial("", "address");
             return Fault::new(Class::Denied, "ADDRESS_DENIED", denied.to_string());
         }
-        let host = base.url.host_str().unwrap_or_default();
+        let host = base.host();
         if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::General(_)) = tls_error(error) {
             let message = format!("connection `{}`: {host} is not who it should be: {}", self.name, root(error));
             return Fault::new(Class::Unavailable, "SERVER_NOT_TRUSTED", message).scope(Scope::Provider);

@@ -64,6 +64,30 @@ async fn a_pinned_address_is_asked_by_its_name() {
     assert_eq!((asked.server_name.as_deref(), asked.header("host")), (Some("localhost"), Some(name.as_str())));
 }
 
+// As Kubernetes' `tls-server-name`: asked for in the handshake, compared with the certificate, and no matter of `Host`.
+#[tokio::test]
+async fn another_name_is_asked_for_where_one_is_configured() {
+    let authority = Authority::new("servers");
+    let server = Server::start_tls(authority.server("api.cluster.test", None), |_| Reply::new(200, "ok"));
+    let other = Server::start_tls(authority.server("api.cluster.test", None), |_| Reply::new(200, "ok"));
+    let tls = json!({ "ca-file": authority.ca(), "server-name": "api.cluster.test" });
+    let name = format!("127.0.0.1:{}", server.port);
+    let urls = [format!("https://{name}"), format!("https://localhost:{}", other.port)];
+    let endpoints: Vec<Value> =
+        urls.iter().zip(["a", "b"]).map(|(url, label)| json!({ "url": url, "label": label })).collect();
+    let lab = json!({ "endpoints": endpoints, "tls": tls, "addresses": ["127.0.0.1"] });
+    let connections = connections(lab, &no_pod()).unwrap();
+    let lab = connections.get("lab").unwrap();
+    for label in ["a", "b"] {
+        let out = Outgoing { endpoint: Some(label.to_owned()), ..Outgoing::get("/", &[]) };
+        assert_eq!(lab.exchange(out).await.unwrap().status, 200, "{label}");
+    }
+    let asked = server.asked().pop().unwrap();
+    assert_eq!((asked.server_name.as_deref(), asked.header("host")), (Some("api.cluster.test"), Some(name.as_str())));
+    let asked = other.asked().pop().unwrap();
+    assert_eq!(asked.server_name.as_deref(), Some("api.cluster.test"), "each endpoint keeps its own address");
+}
+
 fn kube_context(lab: Value, pod: &Pod) -> crate::Result<Context> {
     let grants = json!([{ "connection": "lab", "kube": [{ "verbs": ["get"], "resources": ["configmaps"] }] }]);
     let core = core(&Arc::new(Stores::default()), connections(lab, pod)?, grants, Limits::default());
