@@ -161,6 +161,7 @@ kube = [
   {{ group = "kamaji.clastix.io", resources = ["datastores"], verbs = ["get"] }},
   {{ resources = ["namespaces"], verbs = ["get", "list", "watch", "create", "delete"] }},
   {{ resources = ["secrets"], verbs = ["get"], names = ["*-admin-kubeconfig"] }},
+  {{ resources = ["services"], verbs = ["get"] }},
 ]
 
 [[plugins.planes.grants]]

@@ -95,7 +95,8 @@ impl AdminAccess {
             { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch", "create", "delete"] },
             { "apiGroups": ["kamaji.clastix.io"], "resources": ["tenantcontrolplanes"], "verbs": every },
             { "apiGroups": ["kamaji.clastix.io"], "resources": ["datastores"], "verbs": ["get"] },
-            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] },
+            { "apiGroups": [""], "resources": ["secrets", "services"], "verbs": ["get"] },
+            { "apiGroups": [""], "resources": ["endpoints"], "resourceNames": ["kubernetes"], "verbs": ["get"] },
         ]);
         let administrator = cluster.administrator(now)?;
         let agent = cluster.service_account("agentkube", rules, now, random);

@@ -282,12 +282,13 @@ impl AdminCluster {
     ) -> Result<(), PkiError> {
         let rollout = self.settings.scaled(self.settings.timings.rollout);
         let flaw = self.faults.kubeconfig;
+        let slow = self.faults.slow_pods;
         let Some(plane) = self.planes.get_mut(key) else { return Ok(()) };
         let spec = &object["spec"];
         let first = !plane.is_set_up;
         plane.keys.issue(serving_names(object, endpoint), now)?;
         plane.is_set_up = true;
-        plane.pods.follow(spec, now, rollout);
+        plane.pods.follow(spec, now, if first { rollout + slow } else { rollout });
         let limits = &spec["writePermissions"];
         plane.tenant.api_mut().set_write_block(WriteBlock {
             creation: limits["blockCreation"] == true,
@@ -311,7 +312,13 @@ impl AdminCluster {
             live["status"]["observedGeneration"] = generation;
         });
         match soot {
-            Some(true) => self.start_soot(key, now, random),
+            Some(true) => {
+                self.start_soot(key, now, random);
+                if self.faults.flaps > 0 {
+                    self.faults.flaps -= 1;
+                    self.flap(&key.0, &key.1, now);
+                }
+            }
             Some(false) => {
                 if let Some(plane) = self.planes.get_mut(key) {
                     plane.soot = None;
@@ -330,6 +337,7 @@ impl AdminCluster {
     fn start_soot(&mut self, key: &PlaneKey, now: Millis, random: &mut Random) {
         let timings = self.settings.timings;
         let late = self.faults.admin_forbidden;
+        let (checksum_late, signatures_late) = (self.faults.checksum_late, self.faults.signatures_late);
         let at = |ms: Millis| Some(now + self.settings.scaled(ms));
         let Some(plane) = self.planes.get_mut(key) else { return };
         plane.soot = Some(if plane.phases_done {
@@ -339,9 +347,12 @@ impl AdminCluster {
                 info: at(timings.phase_info),
                 config: at(timings.phase_config),
                 admin: at(timings.phase_admin).map(|at| at + late),
-                checksum: at(timings.phase_checksum),
+                checksum: at(timings.phase_checksum).map(|at| at + checksum_late),
             }
         });
+        if signatures_late > 0 {
+            plane.tenant.withhold_signatures(now + signatures_late, now, random);
+        }
         self.set_finalizers(key, &FINALIZERS, now, random);
     }
 

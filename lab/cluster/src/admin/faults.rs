@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use lab_wire::{Millis, Random};
+use serde_json::{Value, json};
 
 use super::AdminCluster;
+use super::definitions::{GROUP, STORES};
 use super::plane::Keys;
 use super::secrets::KubeconfigFlaw;
 use super::soot;
@@ -37,6 +39,19 @@ pub enum AdminFault {
     AdminForbidden(Millis),
     /// What is wrong with kubeconfigs written from now on.
     Kubeconfig(KubeconfigFlaw),
+    /// The first pods of planes made from now on need this much longer (not scaled): they are NotReady meanwhile.
+    SlowPods(Millis),
+    /// So many planes that become Ready from now on have their pods replaced at once: Ready, Unknown, Ready, and NotReady in
+    /// between with one replica.
+    Flaps(u32),
+    /// The checksum of the bootstrap-token phase comes this much later (not scaled) to planes that become Ready from now on.
+    ChecksumLate(Millis),
+    /// `cluster-info` of planes that become Ready from now on stays unsigned for this long (not scaled).
+    SignaturesLate(Millis),
+    /// Namespaces under deletion do not go away.
+    NamespacesStuck(bool),
+    /// Whether the DataStore `default` is ready.
+    StoreReady(bool),
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +60,10 @@ pub(super) struct Faults {
     pub deletion_stuck: bool,
     pub admin_forbidden: Millis,
     pub kubeconfig: KubeconfigFlaw,
+    pub slow_pods: Millis,
+    pub flaps: u32,
+    pub checksum_late: Millis,
+    pub signatures_late: Millis,
 }
 
 impl AdminCluster {
@@ -56,7 +75,51 @@ impl AdminCluster {
             AdminFault::DeletionStuck(stuck) => self.faults.deletion_stuck = stuck,
             AdminFault::AdminForbidden(ms) => self.faults.admin_forbidden = ms,
             AdminFault::Kubeconfig(flaw) => self.faults.kubeconfig = flaw,
+            AdminFault::SlowPods(ms) => self.faults.slow_pods = ms,
+            AdminFault::Flaps(count) => self.faults.flaps = count,
+            AdminFault::ChecksumLate(ms) => self.faults.checksum_late = ms,
+            AdminFault::SignaturesLate(ms) => self.faults.signatures_late = ms,
+            AdminFault::NamespacesStuck(stuck) => self.api.hold_namespaces(stuck),
+            AdminFault::StoreReady(ready) => self.set_store(ready),
         }
+    }
+
+    fn set_store(&mut self, ready: bool) {
+        let Some(store) = self.api.get(GROUP, STORES, "", "default") else { return };
+        let mut store = (**store).clone();
+        let (status, reason) = if ready { ("True", "Valid") } else { ("False", "Unreachable") };
+        store["status"]["ready"] = ready.into();
+        store["status"]["conditions"][0]["status"] = status.into();
+        store["status"]["conditions"][0]["reason"] = reason.into();
+        store["status"]["conditions"][0]["message"] = if ready { "" } else { "dial tcp: connection refused" }.into();
+        // An object that is there needs no new uid, so no randomness.
+        self.api.put(store, self.cursor, &mut Random::new(0));
+    }
+
+    /// Takes a verb on a kind out of a ClusterRole.
+    pub fn withdraw(&mut self, role: &str, (group, plural): (&str, &str), verb: &str, now: Millis) {
+        self.change_role(role, now, |rules| {
+            for rule in rules.iter_mut().filter(|rule| about(rule, group, plural)) {
+                if let Some(verbs) = rule["verbs"].as_array_mut() {
+                    verbs.retain(|each| each != verb);
+                }
+            }
+        });
+    }
+
+    /// Gives a ClusterRole a verb on a kind.
+    pub fn bestow(&mut self, role: &str, (group, plural): (&str, &str), verb: &str, now: Millis) {
+        let rule = json!({"apiGroups": [group], "resources": [plural], "verbs": [verb]});
+        self.change_role(role, now, |rules| rules.push(rule));
+    }
+
+    fn change_role(&mut self, role: &str, now: Millis, change: impl FnOnce(&mut Vec<Value>)) {
+        let place = ("rbac.authorization.k8s.io", "clusterroles");
+        self.api.edit(place, ("", role), now, &mut Random::new(0), |role| {
+            if let Some(rules) = role["rules"].as_array_mut() {
+                change(rules);
+            }
+        });
     }
 
     /// Replaces the pods of a control plane: Ready, Unknown, Ready; with one replica it is NotReady in between.
@@ -119,4 +182,10 @@ impl AdminCluster {
         let plane = self.planes.get(&(namespace.to_owned(), name.to_owned()))?;
         plane.address.map(|_| soot::endpoint(plane))
     }
+}
+
+fn about(rule: &Value, group: &str, plural: &str) -> bool {
+    let has =
+        |field: &str, value: &str| rule[field].as_array().is_some_and(|list| list.iter().any(|each| each == value));
+    has("apiGroups", group) && has("resources", plural)
 }

@@ -75,6 +75,11 @@ impl AdminCluster {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kamaji-system"}});
         api.put(namespace, now, random);
         api.put(default_store(now), now, random);
+        let server = json!({
+            "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "kubernetes", "namespace": "default"},
+            "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}]}],
+        });
+        api.put(server, now, random);
         Ok(AdminCluster {
             authority: Authority::new("admin", now)?,
             planes: BTreeMap::new(),

@@ -18,6 +18,10 @@ pub enum FaultKind {
     },
     /// The effect happens, the answer comes this much later.
     Delay(Millis),
+    /// Nothing happens: somebody else changed the object meanwhile (409).
+    Conflict,
+    /// Nothing happens: a ResourceQuota has no room (403).
+    Quota,
 }
 
 /// Breaks the next requests that match.

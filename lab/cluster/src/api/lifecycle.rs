@@ -111,7 +111,7 @@ impl ApiServer {
     /// Namespaces to be drained, and when; one in which nothing changed since it was last tried is left alone.
     pub(super) fn drains(&self) -> impl Iterator<Item = (&str, Millis)> {
         let revision = self.store.revision();
-        let waiting = move |name: &String| self.drained_at.get(name) != Some(&revision);
+        let waiting = move |name: &String| !self.namespaces_held && self.drained_at.get(name) != Some(&revision);
         self.draining.iter().filter(move |(name, _)| waiting(name)).map(|(name, at)| (name.as_str(), *at))
     }
 

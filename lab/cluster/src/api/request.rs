@@ -4,7 +4,7 @@ use lab_wire::{Answer, Millis, Random, Request, Response};
 use serde_json::{Value, json};
 
 use super::apply::manager_of;
-use super::failure::Failure;
+use super::failure::{Failure, qualified};
 use super::fault::{self, FaultKind};
 use super::log::{self, LogEntry};
 use super::patch::Patch;
@@ -54,6 +54,12 @@ impl ApiServer {
                 log::push(&mut self.log, entry);
                 return broken(code, retry_after).response().into();
             }
+            Some(kind @ (FaultKind::Conflict | FaultKind::Quota)) => {
+                let failure = self.refused(request, &kind);
+                entry.status = failure.code;
+                log::push(&mut self.log, entry);
+                return failure.response().into();
+            }
             _ => {}
         }
         let answer = match authenticate(request, &self.tokens, &self.store, self.settings.bootstrap_tokens, now) {
@@ -73,6 +79,23 @@ impl ApiServer {
             (Some(FaultKind::Delay(ms)), Answer::Now(response)) => Answer::At(now + ms, response),
             (_, answer) => answer,
         }
+    }
+
+    /// A refusal about the object that the request names, as far as it names one.
+    fn refused(&self, request: &Request, kind: &FaultKind) -> Failure {
+        let segments = request.segments();
+        let target = self.registry.target(&segments).ok();
+        let (group, plural) = target.as_ref().map_or(("", ""), |target| (&target.kind.group, &target.kind.plural));
+        let posted = || parse_body(request).ok()?["metadata"]["name"].as_str().map(str::to_owned);
+        let name = target.as_ref().and_then(|target| target.name.clone()).or_else(posted).unwrap_or_default();
+        if *kind == FaultKind::Conflict {
+            let why = "the object has been modified; please apply your changes to the latest version and try again";
+            return Failure::conflict(group, plural, &name, why);
+        }
+        let what = qualified(group, plural);
+        let room = format!("requested: count/{what}=1, used: count/{what}=1, limited: count/{what}=1");
+        Failure::forbidden(format!("{what} \"{name}\" is forbidden: exceeded quota: tenants, {room}"))
+            .about(group, plural, &name)
     }
 
     fn route(&mut self, request: &Request, user: User, now: Millis, random: &mut Random) -> Result<Answer, Failure> {
@@ -167,6 +190,7 @@ impl ApiServer {
 fn broken(code: u16, retry_after: Option<u64>) -> Failure {
     let (reason, message) = match code {
         429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+        410 => return Failure::expired("The resourceVersion for the provided watch is too old."),
         503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
         504 => ("Timeout", "the server was unable to return a response in the time allotted"),
         _ => ("InternalError", "an error on the server has prevented the request from succeeding"),

@@ -85,6 +85,8 @@ pub struct ApiServer {
     pub(super) drained_at: BTreeMap<String, u64>,
     /// Revision up to which namespaces have their service account.
     pub(super) equipped: u64,
+    /// Whether namespaces under deletion keep their content.
+    pub(super) namespaces_held: bool,
     /// uids of objects that are gone and whose dependents are to go.
     pub(super) orphaned: BTreeSet<String>,
 }
@@ -106,6 +108,7 @@ impl ApiServer {
             draining: BTreeMap::new(),
             drained_at: BTreeMap::new(),
             equipped: 0,
+            namespaces_held: false,
             orphaned: BTreeSet::new(),
             settings,
         };
@@ -147,6 +150,27 @@ impl ApiServer {
     /// Breaks the next requests that match.
     pub fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// How many faults are still switched on.
+    pub fn faults(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Breaks no more requests.
+    pub fn mend(&mut self) {
+        self.faults.clear();
+    }
+
+    /// Keeps namespaces under deletion from going away, as an API service that does not answer does.
+    pub fn hold_namespaces(&mut self, held: bool) {
+        self.namespaces_held = held;
+        self.drained_at.clear();
+    }
+
+    /// Sets how often a watch that asked for bookmarks gets one.
+    pub fn set_bookmarks(&mut self, every: Millis) {
+        self.settings.bookmark_every = every.max(1);
     }
 
     /// The requests so far, oldest first (of a long run, the newest 50,000 at least).

@@ -142,6 +142,14 @@ impl ApiServer {
         self.watches.values().filter(|watch| !watch.ended).map(due).min()
     }
 
+    /// Ends all watches with 410, as when history was lost under them.
+    pub fn expire_watches(&mut self) {
+        let compacted = self.store.compacted();
+        for watch in self.watches.values_mut().filter(|watch| !watch.ended) {
+            watch.fail(&too_old(watch.cursor, compacted));
+        }
+    }
+
     /// Ends all watches, as a restart of the server does.
     pub fn end_watches(&mut self) {
         self.watches.values_mut().for_each(|watch| watch.ended = true);

@@ -121,3 +121,75 @@ fn an_agent_without_a_verb_is_refused() {
     assert_eq!(ask("DELETE", &format!("{PLANES}/a"), Value::Null), 403);
     assert_eq!(ask("GET", "/api/v1/namespaces/t/secrets", Value::Null), 403);
 }
+
+#[test]
+fn pods_flap_or_are_slow_and_phases_come_late() {
+    let mut world = World::new(10);
+    world.cluster.fault(AdminFault::SlowPods(5000));
+    world.admin("POST", PLANES, plane("a"));
+    world.until("NotReady", |world| world.state("a") == "NotReady");
+    world.wait(3000);
+    assert_eq!(world.state("a"), "NotReady");
+    world.cluster.fault(AdminFault::Flaps(1));
+    world.cluster.fault(AdminFault::ChecksumLate(4000));
+    world.cluster.fault(AdminFault::SignaturesLate(1000));
+    world.until("Ready", |world| world.state("a") == "Ready");
+    world.until("Unknown", |world| world.state("a") == "Unknown");
+    world.until("Ready again", |world| world.state("a") == "Ready");
+    world.wait(3000);
+    assert_eq!(world.plane("a")["status"]["kubeadmPhase"], Value::Null, "Ready is not joinable");
+    world.until("the checksum", |world| world.plane("a")["status"]["kubeadmPhase"].is_object());
+}
+
+#[test]
+fn namespaces_stay_and_stores_fail_as_long_as_they_are_told_to() {
+    let mut world = World::new(10);
+    world.cluster.fault(AdminFault::NamespacesStuck(true));
+    world.admin("POST", "/api/v1/namespaces", json!({"metadata": {"name": "u"}}));
+    world.admin("DELETE", "/api/v1/namespaces/u", Value::Null);
+    world.wait(10_000);
+    let namespace = world.admin("GET", "/api/v1/namespaces/u", Value::Null).value();
+    assert_eq!(namespace["status"]["phase"], "Terminating");
+    world.cluster.fault(AdminFault::NamespacesStuck(false));
+    world.wait(1000);
+    assert_eq!(world.admin("GET", "/api/v1/namespaces/u", Value::Null).status, 404);
+    let store = |world: &mut World| {
+        let path = "/apis/kamaji.clastix.io/v1alpha1/datastores/default";
+        world.admin("GET", path, Value::Null).value()["status"]["ready"].clone()
+    };
+    world.cluster.fault(AdminFault::StoreReady(false));
+    assert_eq!(store(&mut world), false);
+    world.cluster.fault(AdminFault::StoreReady(true));
+    assert_eq!(store(&mut world), true);
+}
+
+#[test]
+fn single_requests_meet_quotas_and_conflicts() {
+    use lab_cluster::api::{Fault, FaultKind};
+    let mut world = World::new(10);
+    world.cluster.admin_mut().fault(Fault::new("POST", PLANES, 1, FaultKind::Quota));
+    let refused = world.admin("POST", PLANES, plane("a"));
+    let message = refused.value()["message"].as_str().unwrap().to_owned();
+    assert!(refused.status == 403 && message.contains("\"a\" is forbidden: exceeded quota"), "{message}");
+    world.joinable("a");
+    world.cluster.admin_mut().fault(Fault::new("PATCH", "/a", 1, FaultKind::Conflict));
+    let path = format!("{PLANES}/a");
+    let conflict = world.admin("PATCH", &path, json!({"metadata": {"labels": {"x": "y"}}}));
+    assert_eq!((conflict.status, conflict.value()["reason"].as_str()), (409, Some("Conflict")));
+    assert_eq!(world.cluster.admin().faults(), 0);
+}
+
+#[test]
+fn one_verb_is_taken_and_given_back() {
+    let mut world = World::new(10);
+    let rules = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "delete"]}]);
+    let credential = world.cluster.service_account("agent", rules, world.now, &mut world.random);
+    let lab_cluster::Credential::Token(token) = credential else { panic!("no token") };
+    let ask = |world: &mut World, method: &str| {
+        world.send(&lab_wire::Request::new(method, "/api/v1/namespaces/t").bearer(&token)).status
+    };
+    world.cluster.withdraw("agent", ("", "namespaces"), "delete", world.now);
+    assert_eq!((ask(&mut world, "GET"), ask(&mut world, "DELETE")), (200, 403));
+    world.cluster.bestow("agent", ("", "namespaces"), "delete", world.now);
+    assert_eq!(ask(&mut world, "DELETE"), 200);
+}
