@@ -64,6 +64,11 @@ impl Api {
                 Some(renewed) => self.once(&renewed, &method, path, body).await,
                 None => Err(error),
             },
+            // A server that is not trusted any more may have new keys: the kubeconfig says so. What had an effect is not repeated.
+            Err(error @ Error::Transport { .. }) => match self.sessions.renew(&session).await {
+                Ok(Some(renewed)) if method == Method::GET => self.once(&renewed, &method, path, body).await,
+                _ => Err(error),
+            },
             answer => answer,
         }
     }
