@@ -2,7 +2,7 @@
 
 use agentkube_sdk::cluster::Cluster;
 use agentkube_sdk::kube::{PatchKind, Preconditions, Resource};
-use agentkube_sdk::ledger;
+use agentkube_sdk::ledger::{self, State};
 use agentkube_sdk::prelude::*;
 use serde_json::{Value, json};
 
@@ -96,7 +96,13 @@ impl Kamaji {
                 }
             }
         };
-        mark::prove(&found, owner)?;
+        if let Err(fault) = mark::prove(&found, owner) {
+            // What has our name is another's, so nothing of ours was made.
+            if item.state == State::Intended {
+                item.gone().await?;
+            }
+            return Err(fault);
+        }
         if found.pointer("/status/phase").and_then(Value::as_str) == Some("Terminating") {
             let message = format!("namespace {name} is being deleted; its successor waits until it is gone");
             return Err(Fault::busy("BEING_DELETED", message).scope(Scope::Machine));

@@ -9,6 +9,7 @@
 //! - [`template`]: from a wanted cluster to the object.
 //! - [`state`]: from the object's status to ours; what "joinable" and "ready" mean.
 //! - [`fence`], [`wait`], [`removal`]: claiming, waiting, deleting.
+//! - [`preflight`]: what must be so before the first cluster.
 //!
 //! Facts about Kamaji are of its edge releases up to 26.8 (`kamaji.clastix.io/v1alpha1`).
 
@@ -149,6 +150,16 @@ impl ControlPlane for Kamaji {
             )
         };
         Ok(Kubeconfigs { operator: key(&self.config.operator_key)?, owner: key(&self.config.owner_key)? })
+    }
+
+    /// Kamaji renews what is asked for by an annotation on each Secret, and itself a day before the end; no plugin writes Secrets.
+    async fn rotate(&self, call: Call) -> Result<()> {
+        let namespace = self.config.namespace_of(&call.owner);
+        let message = format!(
+            "Kamaji renews certificates when their Secrets are annotated, and plugins write no Secrets: kubectl -n {namespace} annotate \
+             secret -l kamaji.clastix.io/certificate_lifecycle_controller certs.kamaji.clastix.io/rotate=\"\" --overwrite"
+        );
+        Err(Fault::unsupported("UNSUPPORTED", message))
     }
 
     async fn metrics(&self, call: Call) -> Result<Vec<Sample>> {

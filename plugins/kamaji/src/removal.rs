@@ -5,7 +5,7 @@ use agentkube_sdk::prelude::*;
 use agentkube_sdk::{clock, ledger};
 use serde_json::Value;
 
-use crate::{Kamaji, mark};
+use crate::{Kamaji, mark, preflight, state};
 
 const LOOK_MS: u64 = 15_000;
 const MARGIN_MS: u64 = 500;
@@ -65,9 +65,20 @@ impl Kamaji {
         if !finalizers.is_empty() {
             message.push_str(&format!("; it waits for its finalizers {}", finalizers.join(", ")));
         }
+        if state::is_paused(object) {
+            message.push_str("; its reconciliation is paused: remove the annotation kamaji.clastix.io/paused");
+        }
+        // A namespace says itself what is left in it.
+        let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let texts = conditions
+            .filter(|condition| condition.get("status").and_then(Value::as_str) == Some("True"))
+            .filter_map(|condition| condition.get("message")?.as_str());
+        for text in texts {
+            message.push_str(&format!("; {text}"));
+        }
         let store = object.pointer("/status/storage/dataStoreName").or(object.pointer("/spec/dataStore"));
         if let Some(store) = store.and_then(Value::as_str) {
-            let target = crate::preflight::data_stores().target(None, store);
+            let target = preflight::data_stores().target(None, store);
             match self.admin.get::<Value>(&target).await {
                 Ok(None) => message.push_str(&format!("; DataStore {store} does not exist, and the cleanup needs it")),
                 Ok(Some(found)) if found.pointer("/status/ready") == Some(&Value::Bool(false)) => {

@@ -46,9 +46,17 @@ pub fn serves(object: &Value) -> bool {
         && word(object) != "Sleeping"
 }
 
+/// Whether somebody told Kamaji to leave the object alone; its finalizers then do nothing either.
+pub fn is_paused(object: &Value) -> bool {
+    mark::annotation(object, "kamaji.clastix.io/paused").is_some()
+}
+
 /// What machines still wait for; `None` when they can join.
 pub fn not_joinable(object: &Value) -> Option<String> {
     if !observed(object) {
+        if is_paused(object) {
+            return Some("its reconciliation is paused by the annotation kamaji.clastix.io/paused".to_owned());
+        }
         return Some("Kamaji has not looked at the newest version of the object yet".to_owned());
     }
     if endpoint(object).is_none() {
@@ -99,6 +107,8 @@ pub fn status(object: &Value) -> Status {
         "Sleeping" => Phase::Sleeping,
         "Upgrading" => Phase::Upgrading,
         "Provisioning" => Phase::Provisioning,
+        // Pods are replaced while others serve: an eviction, a renewed certificate, another replica.
+        "Unknown" if serves(object) => Phase::Ready,
         // New ones and broken ones look alike but for the version that once served.
         _ if text(object, "/status/kubernetesResources/version/version").is_none() => Phase::Provisioning,
         _ => Phase::Degraded,

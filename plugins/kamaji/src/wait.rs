@@ -2,6 +2,7 @@
 
 use agentkube_sdk::cluster::Cluster;
 use agentkube_sdk::control_plane::{Stage, Status};
+use agentkube_sdk::kube::Resource;
 use agentkube_sdk::prelude::*;
 use agentkube_sdk::{clock, log};
 use serde_json::Value;
@@ -50,7 +51,7 @@ impl Kamaji {
             mark::prove(&object, &call.owner)?;
             let Some(reason) = missing(&object) else { return Ok(state::status(&object)) };
             let now = clock::now();
-            self.complain(&object, &reason, now.saturating_sub(began))?;
+            self.complain(&call.owner, &object, now.saturating_sub(began)).await?;
             if reason != said {
                 log::info(format!("{}: {reason}", call.owner.cluster), &[]);
                 said.clone_from(&reason);
@@ -67,21 +68,39 @@ impl Kamaji {
     }
 
     /// Without an address Kamaji tries for ever; somebody has to say so.
-    fn complain(&self, object: &Value, reason: &str, waited_ms: u64) -> Result<()> {
+    async fn complain(&self, owner: &Owner, object: &Value, waited_ms: u64) -> Result<()> {
         if state::endpoint(object).is_some() || waited_ms < self.config.address_timeout_ms {
             return Ok(());
         }
-        let service = object.pointer("/status/kubernetesResources/service/loadBalancer/ingress/0");
-        let by_name = service.and_then(|ingress| ingress.get("hostname")).and_then(Value::as_str);
-        let why = match by_name {
-            Some(name) => format!("the load balancer gave the host name {name}; Kamaji takes only IP addresses"),
-            None => format!(
-                "{reason} after {} s: the admin cluster's load balancer must give the Service an IP address (is there one, \
-                 has its pool a free address?)",
-                waited_ms / 1000
-            ),
-        };
-        Err(Fault::exhausted("NO_LOAD_BALANCER_ADDRESS", why).scope(Scope::Machine))
+        let namespace = self.config.namespace_of(owner);
+        let service = format!("Service {namespace}/{}", owner.cluster);
+        let kind = object.pointer("/spec/controlPlane/service/serviceType").and_then(Value::as_str);
+        if kind != Some("LoadBalancer") {
+            let message = format!(
+                "TenantControlPlane {} has no address after {} s with service-type {}: give one in overrides.networkProfile.address",
+                owner.cluster,
+                waited_ms / 1000,
+                kind.unwrap_or("?")
+            );
+            return Err(Fault::unsupported("NO_ADDRESS", message).scope(Scope::Provider));
+        }
+        // Kamaji's own status says nothing about it; the Service does, where we may read it.
+        let target = Resource::core("v1", "services").target(Some(&namespace), &owner.cluster);
+        let found = self.admin.get::<Value>(&target).await.ok().flatten();
+        let ingress = found.as_ref().and_then(|found| found.pointer("/status/loadBalancer/ingress/0"));
+        if let Some(name) = ingress.and_then(|ingress| ingress.get("hostname")).and_then(Value::as_str) {
+            let message = format!(
+                "the load balancer gave {service} the host name {name}, and Kamaji takes only IP addresses: use a load balancer that \
+                 assigns addresses, or service-type NodePort or ClusterIP"
+            );
+            return Err(Fault::unsupported("LOAD_BALANCER_HOSTNAME", message).scope(Scope::Provider));
+        }
+        let message = format!(
+            "{service} has no IP address after {} s: does the admin cluster have a load balancer for Services of type LoadBalancer, \
+             and has its pool a free address?",
+            waited_ms / 1000
+        );
+        Err(Fault::exhausted("NO_LOAD_BALANCER_ADDRESS", message).scope(Scope::Provider))
     }
 }
 

@@ -8,6 +8,8 @@ use agentkube_sdk::prelude::*;
 use agentkube_sdk::testing::{World, check_manifest, kill_at_every_host_call};
 use serde_json::{Value, json};
 
+mod preflight;
+
 use crate::{Config, Kamaji, manifest, mark, tenant_control_planes};
 
 const NAME: &str = "kabcdefghij";
@@ -82,7 +84,7 @@ fn rollout(world: &World) {
 
 #[test]
 fn the_manifest_is_what_the_code_says() {
-    check_manifest(&manifest(), include_str!("../manifest.json"));
+    check_manifest(&manifest(), include_str!("../../manifest.json"));
 }
 
 // Checklist 13, 25, 26, 58, 104, 209, 210, 213.
@@ -149,12 +151,26 @@ fn a_missing_address_is_said_with_what_to_look_at() {
     let (world, provider) = (world(), provider(json!({ "address-timeout-ms": 30_000 })));
     let fault = world.run(provider.ensure(world.a_call(), wanted(), Stage::Joinable)).unwrap_err();
     assert_eq!(fault.code, "NO_LOAD_BALANCER_ADDRESS");
-    world.change_object("admin", &object_target(), |object| {
-        object["status"] = json!({ "kubernetesResources": { "service": { "loadBalancer": { "ingress": [
-            { "hostname": "lb.example" } ] } } } });
-    });
+    assert!(fault.message.contains(&format!("Service {NAME}/{NAME}")) && fault.retry_after_ms.is_none(), "{fault}");
+    let service = Resource::core("v1", "services").target(Some(NAME), NAME);
+    let ingress = json!({ "status": { "loadBalancer": { "ingress": [{ "hostname": "lb.example" }] } } });
+    world.put_object("admin", &service, ingress);
     let fault = world.run(provider.ensure(world.a_call(), wanted(), Stage::Joinable)).unwrap_err();
+    assert_eq!((fault.class, fault.code.as_str()), (Class::Unsupported, "LOAD_BALANCER_HOSTNAME"));
     assert!(fault.message.contains("lb.example"), "{}", fault.message);
+    world.forbid("admin", &service.resource, "get");
+    let fault = world.run(provider.ensure(world.a_call(), wanted(), Stage::Joinable)).unwrap_err();
+    assert_eq!(fault.code, "NO_LOAD_BALANCER_ADDRESS", "without the right to look the text is more general");
+
+    world.change_object("admin", &object_target(), |object| {
+        object["spec"]["controlPlane"]["service"]["serviceType"] = json!("NodePort");
+    });
+    let settings = r#"{"service-type":"NodePort"}"#.to_owned();
+    let control_plane = ControlPlaneWish { settings, ..wanted().control_plane };
+    let wish = Cluster { control_plane, ..wanted() };
+    let fault = world.run(provider.ensure(world.a_call(), wish, Stage::Joinable)).unwrap_err();
+    assert_eq!(fault.code, "NO_ADDRESS");
+    assert!(fault.message.contains("overrides.networkProfile.address"), "{fault}");
 }
 
 // Checklist 36, 150, 163; deletion order.
@@ -190,6 +206,53 @@ fn a_deletion_that_hangs_names_its_finalizers() {
         fault.message.contains("finalizer.kamaji.clastix.io") && fault.message.contains("DataStore gone"),
         "{fault}"
     );
+    world.change_object("admin", &object_target(), |object| {
+        object["metadata"]["annotations"]["kamaji.clastix.io/paused"] = json!("");
+    });
+    let fault = world.run(provider.delete(world.a_call())).unwrap_err();
+    assert!(fault.message.contains("remove the annotation kamaji.clastix.io/paused"), "{fault}");
+}
+
+#[test]
+fn a_namespace_that_does_not_go_says_what_is_left_in_it() {
+    let (world, provider) = (world(), provider(json!({})));
+    world.run(provider.ensure(world.a_call(), wanted(), Stage::Claimed)).unwrap();
+    world.change_object("admin", &namespace_target(), |object| {
+        object["metadata"]["finalizers"] = json!(["example.org/hold"]);
+        let text = "Some resources are remaining: widgets.example.org has 1 resource instances";
+        object["status"]["phase"] = json!("Terminating");
+        object["status"]["conditions"] =
+            json!([{ "type": "NamespaceContentRemaining", "status": "True", "message": text }]);
+    });
+    let fault = world.run(provider.delete(world.a_call())).unwrap_err();
+    assert_eq!(fault.code, "DELETION_STUCK");
+    assert!(fault.message.contains("widgets.example.org has 1"), "{fault}");
+    let fault = world.run(provider.ensure(world.a_call(), wanted(), Stage::Claimed)).unwrap_err();
+    assert_eq!((fault.class, fault.code.as_str()), (Class::Busy, "BEING_DELETED"), "{fault}");
+}
+
+#[test]
+fn a_rollout_is_no_degradation_while_others_serve() {
+    let (world, provider) = (world(), provider(json!({})));
+    world.run(provider.ensure(world.a_call(), wanted(), Stage::Claimed)).unwrap();
+    let phase = |status: Value| {
+        world.change_object("admin", &object_target(), |object| object["status"] = status);
+        world.run(provider.observe(world.a_call())).unwrap().unwrap().phase
+    };
+    let mut rolling = serving("Unknown", "abc");
+    rolling["kubernetesResources"]["version"]["version"] = json!("v1.35.2");
+    assert_eq!(phase(rolling.clone()), Phase::Ready);
+    rolling["kubernetesResources"]["version"]["status"] = json!("NotReady");
+    rolling["kubernetesResources"]["deployment"]["readyReplicas"] = json!(0);
+    assert_eq!(phase(rolling), Phase::Degraded);
+}
+
+#[test]
+fn renewal_is_refused_with_the_command_that_does_it() {
+    let (world, provider) = (world(), provider(json!({})));
+    let fault = world.run(provider.rotate(world.a_call())).unwrap_err();
+    assert_eq!(fault.code, "UNSUPPORTED");
+    assert!(fault.message.contains("certs.kamaji.clastix.io/rotate"), "{fault}");
 }
 
 // Checklist 39.
