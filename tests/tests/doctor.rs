@@ -186,7 +186,9 @@ fn verb(scene: &Scene, resource: &str, verb: &str, held: bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_verb_that_the_admin_role_lacks_is_named_and_nothing_else() {
     let scene = Scene::prepare(Plan::default()).await;
-    for (resource, word) in [("tenantcontrolplanes", "list")] {
+    let verbs = [("tenantcontrolplanes", "get list watch create patch delete"), ("namespaces", "create delete")];
+    let each = verbs.iter().flat_map(|(resource, words)| words.split(' ').map(move |word| (*resource, word)));
+    for (resource, word) in each {
         verb(&scene, resource, word, false);
         let errors = errors(&scene);
         let [(plugin, code, message)] = errors.as_slice() else { panic!("{word} {resource}: {errors:?}") };

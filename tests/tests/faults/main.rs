@@ -2,4 +2,5 @@
 //! what the user saw of each.
 
 mod core;
+mod kamaji;
 mod proxmox;
