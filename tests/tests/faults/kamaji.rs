@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentkube_contract::{ServiceKey, cluster_name};
+use agentkube_contract::{Owner, ServiceKey};
 use agentkube_lab::daemon::Infrastructure;
 use agentkube_tests::report::{Ends, Row};
 use agentkube_tests::{Plan, Scene, one_machine, wait};
@@ -306,7 +306,7 @@ async fn somebody_elses_control_plane_with_our_name_is_left_alone() {
     let mut scene = Scene::prepare(plan).await;
     let service = order(&scene).await;
     let key = ServiceKey { source: "core".to_owned(), service: service.clone() };
-    let name = cluster_name("lab", &key);
+    let name = Owner::new("lab", &key, "").cluster;
     let theirs = json!({
         "apiVersion": "kamaji.clastix.io/v1alpha1", "kind": "TenantControlPlane",
         "metadata": { "name": name, "namespace": name, "annotations": { "owner": "somebody else" } },
