@@ -105,6 +105,7 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
         services.push((name, service, told));
     }
     for (name, service, told) in &services {
+        println!("{name}");
         let error = failure(&scene, service).await;
         assert!(error.starts_with("BAD_PROPERTIES: "), "{name}: {error}");
         for told in *told {

@@ -33,6 +33,8 @@ pub struct Retry {
     pub cap: Duration,
     /// After so many failures a step of a create has failed for good. Deletes never give up.
     pub attempts: u32,
+    /// Most tries of a step that time alone hardly mends: no room, or no right.
+    pub unlikely: u32,
     /// After so many failures of one step the job of a delete is told; the delete goes on.
     pub tell_after: u32,
 }
@@ -107,7 +109,13 @@ impl Default for Settings {
         Settings {
             on_failure: OnFailure::default(),
             kubeconfig_delivery: KubeconfigDelivery::default(),
-            retry: Retry { base: Duration::from_millis(500), cap: seconds(60), attempts: 30, tell_after: 10 },
+            retry: Retry {
+                base: Duration::from_millis(500),
+                cap: seconds(60),
+                attempts: 30,
+                unlikely: 8,
+                tell_after: 10,
+            },
             limits: Limits { steps: 256, per_provider: 32, services: 256 },
             times: Times {
                 poll: seconds(5),

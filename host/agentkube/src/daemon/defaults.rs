@@ -7,6 +7,7 @@ use agentkube_contract::{
     Beat, Claimed, Cluster, Finding, Health, Identity, Job, JobSource, Mistake, Page, Result, Sample, ServiceRow,
     Settled, Settlement,
 };
+use agentkube_manifest::Role;
 use agentkube_sandbox::Plugin;
 use async_trait::async_trait;
 
@@ -39,12 +40,20 @@ impl WithDefaults {
     /// What only one provider knows is checked by that provider's own schema.
     fn wrong_settings(&self, wanted: &Cluster) -> Vec<Mistake> {
         let plane = wanted.control_plane.provider.as_ref().or(self.defaults.control_plane.as_ref());
+        let plane = plane.or_else(|| self.only(Role::ControlPlane));
         let plane = self.wrong("controlPlane.settings".to_owned(), plane, &wanted.control_plane.settings);
         let pools = wanted.pools.iter().filter_map(|pool| {
             let provider = pool.provider.as_ref().or(self.defaults.node_provider.as_ref());
+            let provider = provider.or_else(|| self.only(Role::NodeProvider));
             self.wrong(format!("pools.{}.settings", pool.name), provider, &pool.settings)
         });
         plane.into_iter().chain(pools).collect()
+    }
+
+    /// The one provider of a role, which needs no naming.
+    fn only(&self, role: Role) -> Option<&String> {
+        let mut names = self.plugins.iter().filter(|(_, plugin)| plugin.manifest().role == role).map(|(name, _)| name);
+        names.next().filter(|_| names.next().is_none())
     }
 
     fn wrong(&self, path: String, provider: Option<&String>, settings: &str) -> Option<Mistake> {

@@ -56,7 +56,12 @@ impl Run<'_> {
         let create = u64::try_from(self.shared.settings.times.create.as_millis()).unwrap_or(u64::MAX);
         let late = self.shared.world.clock.now().saturating_sub(self.intent.began) > create;
         // After a long absence of the daemon the time is up at once; a few tries it gets all the same.
-        !fault.retryable() || failures >= self.shared.settings.retry.attempts || (late && failures >= 3)
+        let retry = &self.shared.settings.retry;
+        let attempts = match fault.class {
+            Class::Exhausted | Class::Unauthorized => retry.unlikely.min(retry.attempts),
+            _ => retry.attempts,
+        };
+        !fault.retryable() || failures >= attempts || (late && failures >= 3)
     }
 
     /// One try, journalled before and after.

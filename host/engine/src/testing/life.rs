@@ -87,7 +87,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         on_failure: OnFailure::Undo,
         kubeconfig_delivery: KubeconfigDelivery::Property,
-        retry: Retry { base: ms(1), cap: ms(3), attempts: 4, tell_after: 3 },
+        retry: Retry { base: ms(1), cap: ms(3), attempts: 4, unlikely: 2, tell_after: 3 },
         limits: Limits { steps: 64, per_provider: 64, services: 64 },
         times: Times {
             poll: ms(2),

@@ -105,6 +105,19 @@ fn trouble_that_stays_ends_a_create_but_never_a_delete() {
 }
 
 #[test]
+fn what_only_people_can_mend_is_told_sooner() {
+    let cloud = Cloud::with_create(1);
+    cloud.fail("create", u32::MAX, Fault::new(Class::Exhausted, "STORAGE_FULL", "no room"));
+    Life::new(Arc::clone(&cloud)).until_settled("j1");
+    assert_eq!(cloud.job("j1").state, JobState::Failed);
+    assert_eq!(
+        cloud.log().iter().filter(|line| line.starts_with("> create ")).count(),
+        2,
+        "fewer tries than for a lock"
+    );
+}
+
+#[test]
 fn a_failed_create_may_be_kept_and_the_next_goes_on_from_it() {
     let cloud = Cloud::with_create(2);
     cloud.fail("addons-healthy", 1, broken());

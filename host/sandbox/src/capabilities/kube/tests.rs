@@ -287,7 +287,7 @@ async fn questions_have_no_effect_and_need_no_row() {
     let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } }).to_string();
     kube::rehearse(&context, "lab", &target, &object).await.unwrap();
     let path = server.asked().pop().unwrap().path;
-    assert_eq!(path, "/api/v1/namespaces/ns/configmaps?fieldManager=agentkube-t&dryRun=All");
+    assert_eq!(path, "/api/v1/namespaces/ns/configmaps?fieldManager=agentkube-t&fieldValidation=Strict&dryRun=All");
 
     let other = Kind { plural: "widgets".to_owned(), ..target.kind.clone() };
     assert_eq!(kube::may(&context, "lab", "create", &other, None).await.unwrap_err().code, "NOT_IN_MANIFEST");

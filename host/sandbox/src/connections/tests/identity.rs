@@ -151,6 +151,6 @@ async fn a_server_a_token_file_and_a_ca_file_are_a_cluster() {
     let mut stranger = lab(&other.ca());
     stranger["kind"] = json!("http");
     let fault = status(stranger).await.unwrap_err().fault;
-    assert_eq!((fault.code.as_str(), fault.outcome), ("NOT_CONNECTED", Outcome::NotApplied));
+    assert_eq!((fault.code.as_str(), fault.outcome), ("SERVER_NOT_TRUSTED", Outcome::NotApplied));
     assert_eq!(server.asked().len(), 2, "no token goes to a server that is not trusted");
 }
