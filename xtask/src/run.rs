@@ -68,6 +68,8 @@ pub fn with_artifacts(command: &mut Command, profile: Profile) -> &mut Command {
     command
         .env("AGENTKUBE_BIN", folder.join("agentkube"))
         .env("AGENTKUBE_LAB_BIN", folder.join("agentkube-lab"))
+        // The tests with a lab wait more than they compute.
+        .env("RUST_TEST_THREADS", std::env::var_os("RUST_TEST_THREADS").unwrap_or_else(|| "4".into()))
         .env("AGENTKUBE_PLUGINS", target.join("plugins"))
         .env("AGENTKUBE_GUESTS", target.join("guests"))
 }

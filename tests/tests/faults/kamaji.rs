@@ -5,7 +5,7 @@ use std::time::Duration;
 use agentkube_contract::{Owner, ServiceKey};
 use agentkube_lab::daemon::Infrastructure;
 use agentkube_tests::report::{Ends, Row};
-use agentkube_tests::{Plan, Scene, one_machine, wait};
+use agentkube_tests::{Found, Plan, Scene, one_machine, wait};
 use lab_cluster::api::{Fault, FaultKind};
 use lab_cluster::{AdminCluster, AdminFault, Balancer};
 use lab_core::store::JobStatus;
@@ -333,5 +333,7 @@ async fn somebody_elses_control_plane_with_our_name_is_left_alone() {
         cluster.admin_mut().discard(GROUP, "tenantcontrolplanes", &name, &name, now());
         cluster.admin_mut().discard("", "namespaces", "", &name, now());
     });
+    // Its controller takes its time to let go of it.
+    scene.settles(&Found::nothing()).await;
     row.left_nothing(&scene, &service).await;
 }
