@@ -52,12 +52,13 @@ pub(crate) enum Effect {
         forced: bool,
     },
     Reset(u32),
-    /// Look whether a VM may be destroyed, and mark it.
-    BeginDestroy(u32),
-    EndDestroy {
+    /// Look whether a VM may be destroyed, remove its disks, and leave nothing in its configuration but a lock.
+    BeginDestroy {
         vmid: u32,
         unreferenced: bool,
     },
+    /// Give the id back.
+    EndDestroy(u32),
     BeginMigrate(u32),
     EndMigrate {
         vmid: u32,
@@ -110,8 +111,11 @@ impl Pve {
                 self.stop(vmid)?;
                 self.start(vmid, at)
             }
-            Effect::BeginDestroy(vmid) => self.begin_destroy(vmid),
-            Effect::EndDestroy { vmid, unreferenced } => self.end_destroy(vmid, unreferenced),
+            Effect::BeginDestroy { vmid, unreferenced } => self.begin_destroy(vmid, unreferenced),
+            Effect::EndDestroy(vmid) => {
+                self.forget(vmid);
+                Ok(())
+            }
             Effect::BeginMigrate(vmid) => {
                 self.unlocked(vmid)?;
                 self.set_lock(vmid, Some("migrate"))
@@ -333,7 +337,7 @@ impl Pve {
         Ok(())
     }
 
-    fn begin_destroy(&mut self, vmid: u32) -> Result<(), String> {
+    fn begin_destroy(&mut self, vmid: u32, unreferenced: bool) -> Result<(), String> {
         self.unlocked(vmid)?;
         let vm = self.store.vm(vmid).ok_or_else(|| self.missing(vmid))?;
         if vm.protected() {
@@ -347,11 +351,6 @@ impl Pve {
                 return Err(format!("base volume '{}' is still in use by linked cloned", drive.file));
             }
         }
-        self.set_lock(vmid, Some("destroyed"))
-    }
-
-    fn end_destroy(&mut self, vmid: u32, unreferenced: bool) -> Result<(), String> {
-        let vm = self.store.vm(vmid).ok_or_else(|| self.missing(vmid))?;
         let unused = vm.config.iter().filter(|(key, _)| is_indexed(key, "unused")).map(|(_, volid)| volid.clone());
         let owned = vm.drives().filter(|(_, drive)| !drive.cdrom() || drive.cloudinit()).map(|(_, drive)| drive.file);
         let (gone, node): (Vec<String>, String) = (unused.chain(owned).collect(), vm.node.clone());
@@ -361,7 +360,7 @@ impl Pve {
         if unreferenced {
             self.store.remove_volumes_of(vmid);
         }
-        self.forget(vmid);
+        self.vm_mut(vmid)?.config = BTreeMap::from([("lock".to_owned(), "destroyed".to_owned())]);
         Ok(())
     }
 

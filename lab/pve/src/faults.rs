@@ -91,6 +91,9 @@ pub enum Fault {
     HighAvailability(u32, bool),
     /// A backup locks the configuration of a VM for so many milliseconds (before scaling), at once.
     Backup(u32, u64),
+    /// A word that locks the configuration of a VM is left there, as by a worker that was killed; or root takes it out with
+    /// `qm unlock`; at once.
+    ConfigLock(u32, Option<String>),
     /// A VM is protected from removal, or no longer.
     Protect(u32, bool),
     /// Somebody writes something into the description of a VM, below what is there, at once.
@@ -115,6 +118,7 @@ impl Fault {
             | Fault::Move(own, _)
             | Fault::HighAvailability(own, _)
             | Fault::Backup(own, _)
+            | Fault::ConfigLock(own, _)
             | Fault::Protect(own, _)
             | Fault::Edit(own)
             | Fault::AgentSilent(Some(own), _)

@@ -45,6 +45,12 @@ impl Pve {
                 }
             }
             Fault::Backup(vmid, millis) => self.back_up(vmid, millis),
+            Fault::ConfigLock(vmid, Some(lock)) => self.write(vmid, "lock", lock),
+            Fault::ConfigLock(vmid, None) => {
+                if let Some(vm) = self.store.vm_mut(vmid) {
+                    vm.config.remove("lock");
+                }
+            }
             Fault::Protect(vmid, protected) => self.write(vmid, "protection", u8::from(protected).to_string()),
             Fault::Edit(vmid) => {
                 let own = self.store.vm(vmid).and_then(|vm| vm.config.get("description").cloned()).unwrap_or_default();

@@ -271,6 +271,20 @@ fn destroying_before_the_stop_ended_is_refused() {
 }
 
 #[test]
+fn a_destroy_that_is_killed_leaves_nothing_but_a_lock() {
+    let mut client = fast();
+    client.clone(104);
+    client.pve.fault(Fault::Task { kind: "qmdestroy".into(), times: 1, fault: TaskFault::Killed });
+    assert_eq!(client.run("DELETE", "/nodes/pve1/qemu/104", &[]), "unexpected status");
+    let left: Vec<_> = client.pve.vm(104).unwrap().config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(left, ["lock=destroyed"]);
+    assert!(!client.pve.volumes().any(|volume| volume.vmid == Some(104)));
+    assert_eq!(client.run("DELETE", "/nodes/pve1/qemu/104", &[]), "VM is locked (destroyed)");
+    client.pve.fault(Fault::ConfigLock(104, None));
+    assert_eq!(client.run("DELETE", "/nodes/pve1/qemu/104", &[]), "OK");
+}
+
+#[test]
 fn unreferenced_disks_stay_unless_asked_for() {
     let mut client = fast();
     client.clone(104);

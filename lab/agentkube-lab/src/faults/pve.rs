@@ -57,7 +57,7 @@ pub(super) const ALL: &[Named] = &[
     },
     Named {
         name: "pve-killed-destroys",
-        says: "The worker of a destroy is killed: a VM with `lock: destroyed` stays, which only root can unlock.",
+        says: "The worker of a destroy is killed: a VM of which nothing but `lock: destroyed` is left stays, which only root can remove.",
         passes: false,
         strike: |servers, random| task(servers, random, &["qmdestroy"], TaskFault::Killed),
         end: None,

@@ -114,9 +114,9 @@ fn destroy(pve: &mut Pve, call: &Call, _: &mut Random) -> Handled {
     let unreferenced = call.args.flag("destroy-unreferenced-disks");
     let steps = vec![
         Step::Lock(Lock::Vm(vmid), Mode::Exclusive, pve.millis(|d| d.vm_lock)),
-        Step::Do(Effect::BeginDestroy(vmid)),
+        Step::Do(Effect::BeginDestroy { vmid, unreferenced }),
         Step::Wait(pve.millis(|d| d.destroy)),
-        Step::Do(Effect::EndDestroy { vmid, unreferenced }),
+        Step::Do(Effect::EndDestroy(vmid)),
     ];
     Ok(pve.spawn(call.node(), "qmdestroy", &vmid.to_string(), &call.who, steps).into())
 }
