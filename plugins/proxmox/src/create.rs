@@ -31,11 +31,13 @@ impl Proxmox {
             item.gone().await?;
             item = ledger::intend(MACHINE, &key.name, "").await?;
         }
+        let settled = machine.is_none() || !item.is_fresh();
         let machine = match machine {
             Some(machine) => machine,
             None => self.cloned(call, key, &choice, &item).await?,
         };
         item.created(&machine.vmid.to_string()).await?;
+        self.not_stuck(call, &machine, settled).await?;
         let machine = self.configure(call, key, pool, &choice, item.entry, machine).await?;
         Ok(self.instance(&machine, Lifecycle::Stopped, Vec::new()))
     }
@@ -72,7 +74,7 @@ impl Proxmox {
                 Sight::Absent if fault.code == "VMID_TAKEN" => {}
                 Sight::Absent => return Err(fault.outcome(Outcome::NotApplied)),
                 // Another's, or half made by a worker that was killed: it is not ours to touch.
-                Sight::Foreign(_) | Sight::Hidden => self.burn(item, &number).await?,
+                Sight::Foreign(_) | Sight::Remains(_) | Sight::Hidden => self.burn(item, &number).await?,
             }
         }
     }

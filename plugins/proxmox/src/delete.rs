@@ -22,10 +22,17 @@ impl Proxmox {
         }
         if machine.is_none() && (id.is_none() || item.external_id.as_deref() != id) {
             machine = self.locate(call, key, Some(item.clone())).await?;
+            if machine.is_none()
+                && !item.is_fresh()
+                && let Ok(vmid) = self.number(&item).await
+                && let Sight::Remains(node) = self.look(&call.owner, key, vmid).await?
+            {
+                self.remains(call, &node, vmid).await?;
+            }
         }
         if let Some(machine) = machine {
             self.adopt_seed(key, &machine).await?;
-            self.destroy(call, key, item.entry, machine).await?;
+            self.destroy(call, key, &item, machine).await?;
         }
         self.discard(call, key).await?;
         item.gone().await
@@ -40,21 +47,22 @@ impl Proxmox {
             let name = name.unwrap_or_default();
             return Err(Fault::not_ours(format!("VM {id} ({name}) does not carry the mark of {}", key.name)));
         }
-        self.ours(call, key, id).await
+        self.left(call, key, id).await
     }
 
-    async fn destroy(&self, call: &Call, key: &MachineKey, entry: Entry, machine: Machine) -> Result<()> {
+    async fn destroy(&self, call: &Call, key: &MachineKey, item: &Item, machine: Machine) -> Result<()> {
         let id = machine.vmid.to_string();
         log::info("deleting", &[("machine", &key.name), ("vmid", &machine.vmid), ("node", &machine.node)]);
         wait::until(call.deadline_ms, self.config.timings.poll(), || async {
             // Proven anew each time: the number may change hands while somebody else's lock is waited for.
-            let Some(machine) = self.ours(call, key, &id).await? else { return Ok(Some(())) };
+            let Some(machine) = self.left(call, key, &id).await? else { return Ok(Some(())) };
+            self.not_stuck(call, &machine, !item.is_fresh()).await?;
             if self.api.current(&machine.node, machine.vmid).await?.running() {
-                self.turn_off(call, key, entry, &machine).await?;
+                self.turn_off(call, key, item.entry, &machine).await?;
             }
             let path = at!("nodes", machine.node, "qemu", machine.vmid);
             let request =
-                self.api.change("DELETE", path, entry).query("purge", 1).query("destroy-unreferenced-disks", 1);
+                self.api.change("DELETE", path, item.entry).query("purge", 1).query("destroy-unreferenced-disks", 1);
             let destroyed = match start(request).await {
                 Ok(upid) => self.done(call, upid).await,
                 Err(fault) => Err(fault),
@@ -62,7 +70,7 @@ impl Proxmox {
             match destroyed {
                 Err(fault) if !matches!(fault.code.as_str(), "VM_RUNNING" | "VM_MISSING") => Err(fault),
                 // Gone only when it is seen to be.
-                _ => Ok(self.ours(call, key, &id).await?.is_none().then_some(())),
+                _ => Ok(self.left(call, key, &id).await?.is_none().then_some(())),
             }
         })
         .await

@@ -29,6 +29,8 @@ pub(crate) enum Sight {
     Ours(Box<Machine>),
     /// A VM with another mark, or none; its name.
     Foreign(Option<String>),
+    /// What a destroy has still to remove, or left when it died: a lock, and nothing that says whose it was; its node.
+    Remains(String),
     /// A VM that the token may not see: another's, or half made.
     Hidden,
     /// Nothing.
@@ -53,7 +55,12 @@ impl Proxmox {
                     let node = entry.node.clone();
                     return Ok(Sight::Ours(Box::new(Machine { vmid, node, config })));
                 }
-                return Ok(Sight::Foreign(config.text("name")));
+                return Ok(match config.text("lock") {
+                    Some(lock) if lock == "destroyed" && !config.0.contains_key("name") => {
+                        Sight::Remains(entry.node.clone())
+                    }
+                    _ => Sight::Foreign(config.text("name")),
+                });
             }
             // It moved, or went, between the two requests.
             all = self.api.resources(Some("vm")).await?;
@@ -116,9 +123,24 @@ impl Proxmox {
     /// The machine with this id, by the mark; `None` when it is gone, which it also is for us when its number is another's now.
     pub(crate) async fn ours(&self, call: &Call, key: &MachineKey, id: &str) -> Result<Option<Machine>> {
         let vmid = vmid(id)?;
-        match self.look(&call.owner, key, vmid).await? {
+        let sight = self.look(&call.owner, key, vmid).await?;
+        self.judged(key, vmid, sight).await
+    }
+
+    /// The same for a delete, for which a machine is not gone as long as something is left of it.
+    pub(crate) async fn left(&self, call: &Call, key: &MachineKey, id: &str) -> Result<Option<Machine>> {
+        let vmid = vmid(id)?;
+        let sight = self.look(&call.owner, key, vmid).await?;
+        if let Sight::Remains(node) = &sight {
+            self.remains(call, node, vmid).await?;
+        }
+        self.judged(key, vmid, sight).await
+    }
+
+    async fn judged(&self, key: &MachineKey, vmid: u32, sight: Sight) -> Result<Option<Machine>> {
+        match sight {
             Sight::Ours(machine) => Ok(Some(*machine)),
-            Sight::Absent => Ok(None),
+            Sight::Absent | Sight::Remains(_) => Ok(None),
             Sight::Foreign(name) => {
                 if name.as_ref() == Some(&key.name) {
                     let message = format!(

@@ -34,6 +34,7 @@ mod place;
 mod power;
 mod preflight;
 mod seed;
+mod stuck;
 mod tasks;
 #[cfg(test)]
 mod tests;

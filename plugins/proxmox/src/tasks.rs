@@ -181,7 +181,8 @@ impl Proxmox {
         }
     }
 
-    async fn running(&self, call: &Call, node: &str, (filter, value): (&str, &str)) -> Result<Vec<Upid>> {
+    /// Tasks that run on a node.
+    pub(crate) async fn running(&self, call: &Call, node: &str, (filter, value): (&str, &str)) -> Result<Vec<Upid>> {
         let request = self.api.get(at!("nodes", node, "tasks")).query("source", "active").query(filter, value);
         let look = || async { fetch::<Vec<Listed>>(request.clone()).await.map(Some) };
         let listed = wait::until(call.deadline_ms, Backoff::default(), look).await?;

@@ -4,6 +4,7 @@ mod bootstrap_log;
 mod kills;
 mod machines;
 mod preflight;
+mod stuck;
 mod trouble;
 
 use std::cell::{Cell, RefCell};
