@@ -300,8 +300,9 @@ impl Server for Core {
         }
     }
 
-    fn interface(&self, _request: &Request) -> Option<Interface> {
-        Some(Interface::new("fulcrum", "1.0.0"))
+    fn interface(&self, request: &Request) -> Option<Interface> {
+        // Whoever asks for the root asks whether anybody is there, and nothing of the API.
+        (request.path != "/").then(|| Interface::new("fulcrum", "1.0.0"))
     }
 
     fn tick(&mut self, now: Millis, _random: &mut Random) {

@@ -41,8 +41,9 @@ impl Server for Pve {
         answer
     }
 
-    fn interface(&self, _request: &Request) -> Option<Interface> {
-        Some(Interface::new("proxmox", self.settings.release.release()))
+    fn interface(&self, request: &Request) -> Option<Interface> {
+        // The root is the web page, not the API.
+        (request.path != "/").then(|| Interface::new("proxmox", self.settings.release.release()))
     }
 
     fn tick(&mut self, now: Millis, random: &mut Random) {

@@ -324,3 +324,30 @@ async fn the_record_is_whole_after_each_job_after_failures_and_after_a_restart()
     let before = condition(&created, "JobSucceeded")["lastTransitionTime"].clone();
     assert_eq!(condition(&deleted, "JobSucceeded")["lastTransitionTime"], before, "it was so before the restart");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_without_an_order_is_worked_off_oldest_first() {
+    let mut row = Row::of("queue in arbitrary order", PENDING);
+    let more = "services = 1\n".to_owned();
+    let mut scene = Scene::prepare(Plan { infrastructure: Infrastructure::Toy, more, ..Plan::default() }).await;
+    let mut services = Vec::new();
+    for name in ["first", "second", "third"] {
+        services.push(scene.order_with(name, one_machine()).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    scene.run().await;
+    for service in &services {
+        row.seen(&scene, service, Ends::Completed).await;
+    }
+    let mut claimed: Vec<Job> = scene.lab.core(|core| core.jobs().into_iter().cloned().collect());
+    claimed.sort_by_key(|job| job.claimed);
+    let order: Vec<&String> = claimed.iter().map(|job| &job.service).collect();
+    assert_eq!(order, services.iter().collect::<Vec<_>>());
+    for service in &services {
+        scene.customer.delete(service).await.unwrap();
+    }
+    for service in &services {
+        scene.completed(service).await;
+    }
+    row.nothing(&scene);
+}
