@@ -58,6 +58,8 @@ impl Kamaji {
                 let message = format!("there is no namespace {namespace} in the admin cluster");
                 vec![Finding::error("NAMESPACE_MISSING", message, format!("kubectl create namespace {namespace}"))]
             }
+            // Of a quota where no control plane would stand, nothing follows.
+            Err(fault) if fault.code == "QUOTA_EXCEEDED" && self.config.owns_namespace() => Vec::new(),
             Err(fault) if fault.code == "QUOTA_EXCEEDED" => {
                 let message = format!("namespace {namespace} takes no further control plane: {}", fault.message);
                 vec![Finding::error("QUOTA_EXCEEDED", message, "raise the ResourceQuota of the namespace")]

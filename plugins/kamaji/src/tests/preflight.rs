@@ -168,7 +168,11 @@ fn the_webhook_the_template_and_the_clock_are_tried_without_effect() {
     assert_eq!(with(|| Fault::unavailable("WEBHOOK_UNAVAILABLE", "connection refused")), ["WEBHOOK_DOWN"]);
     assert_eq!(with(|| Fault::invalid("ADMISSION_DENIED", "no such CIDR")), ["TEMPLATE_REFUSED"]);
     assert_eq!(with(|| Fault::not_found("NOT_FOUND", "namespaces")), ["NAMESPACE_MISSING"]);
-    assert_eq!(with(|| Fault::exhausted("QUOTA_EXCEEDED", "count/tcp")), ["QUOTA_EXCEEDED"]);
+    let quota = || Fault::exhausted("QUOTA_EXCEEDED", "count/tcp");
+    assert!(with(quota).is_empty(), "no control plane would stand in the namespace that was tried");
+    let world = well();
+    world.rehearsals("admin", move |_| Err(quota()));
+    assert_eq!(codes(&world, json!({ "namespace": "tenants" })), ["QUOTA_EXCEEDED"]);
     assert_eq!(with(|| Fault::denied("KUBE_NOT_GRANTED", "namespaces = [\"default\"]")), ["WEBHOOK_UNTRIED"]);
     for (late, severity) in [(60_000, Severity::Warning), (600_000, Severity::Error)] {
         let world = well();

@@ -48,10 +48,16 @@ impl Look {
         self.findings.push(Finding::error(code, message, remedy));
     }
 
-    /// What could not be looked at.
+    /// What could not be looked at. Only what stands in the way of work, too, is an error: a cluster that does not answer, or does not
+    /// take the token.
     fn fault(&mut self, fault: &Fault) {
         let remedy = faults::cure(&fault.code).unwrap_or("look again when the cluster answers");
-        self.error(&fault.code, fault.message.clone(), remedy);
+        match fault.class {
+            Class::Unauthorized | Class::Denied | Class::Unavailable | Class::Timeout | Class::Busy => {
+                self.error(&fault.code, fault.message.clone(), remedy);
+            }
+            _ => self.warning(&fault.code, format!("could not be looked at: {}", fault.message), remedy),
+        }
     }
 
     fn lacks(&self, path: &str, privilege: &'static str) -> bool {

@@ -62,9 +62,17 @@ impl Proxmox {
             let message = format!("none of the nodes {} is online", names.join(", "));
             look.error("NO_NODE_ONLINE", message, "start one, or name others in `nodes`");
         }
+        let mut unseen = Vec::new();
         for node in &online {
             if let Err(fault) = self.node(look, node, online.len(), templates).await {
-                look.fault(&fault);
+                unseen.push(fault);
+            }
+        }
+        // One node of several that does not answer is passed over when machines are made, too.
+        for fault in &unseen {
+            match unseen.len() == online.len() {
+                true => look.fault(fault),
+                false => look.warning(&fault.code, fault.message.clone(), "mend the node, or take it out of `nodes`"),
             }
         }
     }
@@ -123,7 +131,7 @@ impl Proxmox {
             }
             Err(fault) => {
                 let message = format!("{node} is not reached by its own endpoint `{label}`: {fault}");
-                look.error("ENDPOINT_UNREACHABLE", message, "mend the endpoint's address, or take it out");
+                look.warning("ENDPOINT_UNREACHABLE", message, "mend the endpoint's address, or take it out");
             }
         }
     }
