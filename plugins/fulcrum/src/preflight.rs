@@ -1,7 +1,7 @@
 //! What must be so in Core before a job can succeed.
 
 use agentkube_sdk::http::Response;
-use agentkube_sdk::observed::Finding;
+use agentkube_sdk::observed::{Finding, Severity};
 use agentkube_sdk::{Class, Fault, Result, clock};
 
 use crate::api::{Agent, Core, ServiceType, read};
@@ -28,16 +28,20 @@ pub async fn preflight(core: &Core, config: &Config) -> Result<Vec<Finding>> {
         let mend = "an administrator sets its status to Disconnected with PATCH /agents/{id}";
         findings.push(Finding::warning("AGENT_DISABLED", "the agent is disabled: it takes no jobs", mend));
     }
+    let mut judged = Vec::new();
     for id in service_types(&me, &mut findings) {
+        let mut found = Vec::new();
         match core.service_type(&id).await? {
-            Some(kind) => judge(config, &kind, &mut findings),
-            None => findings.push(Finding::error(
+            Some(kind) => judge(config, &kind, &mut found),
+            None => found.push(Finding::error(
                 "SERVICE_TYPE",
                 format!("the agent type names service type {id}, which does not exist"),
                 "PATCH /agent-types/{id} with service types that exist",
             )),
         }
+        judged.push(found);
     }
+    findings.extend(weighed(judged));
     let known = metrics::known(core).await?;
     let missing: Vec<&str> = config.metrics.iter().map(String::as_str).filter(|name| !known.contains(*name)).collect();
     findings.push(match missing.is_empty() {
@@ -95,6 +99,17 @@ fn service_types(me: &Agent, findings: &mut Vec<Finding>) -> Vec<String> {
     ids
 }
 
+/// What is wrong with one type stands in the way of its jobs alone, while there is another whose jobs can be worked on.
+fn weighed(judged: Vec<Vec<Finding>>) -> Vec<Finding> {
+    let fails = |found: &Vec<Finding>| found.iter().any(|finding| finding.severity == Severity::Error);
+    let one_is_well = judged.iter().any(|found| !fails(found));
+    let milder = |finding: Finding| match finding.severity {
+        Severity::Error if one_is_well => Finding { severity: Severity::Warning, ..finding },
+        _ => finding,
+    };
+    judged.into_iter().flatten().map(milder).collect()
+}
+
 /// Whether jobs of this type can be understood and their results kept.
 fn judge(config: &Config, kind: &ServiceType, findings: &mut Vec<Finding>) {
     let before = findings.len();
@@ -149,5 +164,21 @@ fn judge(config: &Config, kind: &ServiceType, findings: &mut Vec<Finding>) {
     }
     if findings.len() == before {
         findings.push(Finding::ok("SERVICE_TYPE", format!("{at} has all that is needed")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_type_of_several_is_no_error() {
+        let bad = || vec![Finding::error("SERVICE_TYPE", "no pools", "add them")];
+        let good = || vec![Finding::ok("SERVICE_TYPE", "fits")];
+        let severities =
+            |judged| weighed(judged).into_iter().map(|finding| finding.severity == Severity::Error).collect::<Vec<_>>();
+        assert_eq!(severities(vec![bad()]), [true]);
+        assert_eq!(severities(vec![bad(), bad()]), [true, true]);
+        assert_eq!(severities(vec![bad(), good()]), [false, false]);
     }
 }
