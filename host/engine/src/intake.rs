@@ -91,6 +91,7 @@ async fn reconcile(shared: &Arc<Shared>, name: &str, source: &dyn JobSource) -> 
 
 /// Takes what can be taken; the first fault is given back after all were tried.
 async fn take_all(shared: &Arc<Shared>, name: &str, source: &dyn JobSource, jobs: Vec<Job>) -> Result<(), Fault> {
+    let jobs = with_places(shared, name, jobs)?;
     let outcomes: Vec<Result<(), Fault>> =
         futures::stream::iter(jobs.into_iter().map(|job| take(shared, name, source, job)))
             .buffer_unordered(CLAIMS)
@@ -106,9 +107,6 @@ async fn take(shared: &Arc<Shared>, name: &str, source: &dyn JobSource, job: Job
         return Ok(());
     }
     let key = ServiceKey { source: name.to_owned(), service: job.service.clone() };
-    if full(shared, &key, &job)? {
-        return Ok(());
-    }
     journal.seen(name, &job).await?;
     if source.claim(&job.id).await? == Claimed::Lost {
         journal.lost(name, &job.id).await?;
@@ -129,15 +127,23 @@ async fn take(shared: &Arc<Shared>, name: &str, source: &dyn JobSource, job: Job
     Ok(())
 }
 
-/// A claimed job cannot be handed back, so none is claimed that would only wait. Deletes, and what supersedes running work,
-/// free places rather than take them.
-fn full(shared: &Shared, key: &ServiceKey, job: &Job) -> Result<bool, Fault> {
-    let action = Action::parse(&job.action);
-    if !action.supported() || action == Action::Delete {
-        return Ok(false);
+/// The jobs that there are places for, in their order. A claimed job cannot be handed back, so none is claimed that would only wait.
+/// Deletes, and what supersedes running work, free places rather than take them.
+fn with_places(shared: &Shared, name: &str, jobs: Vec<Job>) -> Result<Vec<Job>, Fault> {
+    let mut running: Vec<ServiceKey> = shared.world.journal.unfinished()?.into_iter().map(|(key, _)| key).collect();
+    let mut chosen = Vec::new();
+    for job in jobs {
+        let action = Action::parse(&job.action);
+        let key = ServiceKey { source: name.to_owned(), service: job.service.clone() };
+        if action.supported() && action != Action::Delete && !running.contains(&key) {
+            if running.len() >= shared.settings.limits.services {
+                continue;
+            }
+            running.push(key);
+        }
+        chosen.push(job);
     }
-    let running = shared.world.journal.unfinished()?;
-    Ok(running.len() >= shared.settings.limits.services && running.iter().all(|(other, _)| other != key))
+    Ok(chosen)
 }
 
 /// What a job wants, with the names of the providers; what an earlier job wanted, when it says nothing. Fails with every mistake.

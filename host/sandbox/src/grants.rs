@@ -175,6 +175,21 @@ impl Grants {
         ))
     }
 
+    /// Whether there is a request of this family that it may send; grants may be narrower than what a manifest asks for.
+    pub fn overlaps(&self, connection: &str, method: &str, template: &str) -> bool {
+        self.on(connection).any(|grant| {
+            grant.kube.is_empty() && grant.requests.is_empty()
+                || grant.requests.iter().any(|request| {
+                    request.methods.iter().any(|m| m == "*" || m == method) && templates_meet(&request.path, template)
+                })
+        })
+    }
+
+    /// Whether it may take values out of any range at all.
+    pub fn any_range(&self) -> bool {
+        self.grants.iter().any(|grant| grant.range.is_some())
+    }
+
     /// Whether it may do this with Kubernetes objects.
     pub fn kube(&self, connection: &str, what: &KubeUse<'_>) -> std::result::Result<(), Fault> {
         let fits = |rule: &KubeGrant| {
@@ -302,6 +317,13 @@ impl KubeGrant {
             }
         }
     }
+}
+
+/// Whether a path can fit both templates.
+fn templates_meet(one: &str, other: &str) -> bool {
+    let free = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
+    let (one, other): (Vec<&str>, Vec<&str>) = (one.split('/').collect(), other.split('/').collect());
+    one.len() == other.len() && one.iter().zip(&other).all(|(a, b)| a == b || free(a) || free(b))
 }
 
 fn is_secret(what: &KubeUse<'_>) -> bool {

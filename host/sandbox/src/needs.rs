@@ -1,7 +1,7 @@
 //! What a plugin needs against what it is given, checked when it is loaded.
 
 use agentkube_contract::Fault;
-use agentkube_manifest::{KubeRule, Manifest};
+use agentkube_manifest::{KubeRule, Manifest, RequestNeed};
 use serde_json::Value;
 
 use crate::core::names_at;
@@ -46,6 +46,16 @@ pub(crate) fn check_grants(plugin: &str, manifest: &Manifest, config: &Value, gr
                 let what = format!("connection `{connection}` ({})", need.purpose);
                 return Err(missing(what, grants.line(&format!("connection = \"{connection}\""))));
             }
+            let refused = |request: &&RequestNeed| !grants.overlaps(&connection, &request.method, &request.path);
+            let refused: Vec<&RequestNeed> = need.requests.iter().filter(refused).collect();
+            if let Some(first) = refused.first().filter(|_| need.required) {
+                let what = format!("{} {} on connection `{connection}` ({})", first.method, first.path, need.purpose);
+                let rule =
+                    |need: &&RequestNeed| format!("{{ methods = [\"{}\"], path = \"{}\" }}", need.method, need.path);
+                let rules: Vec<String> = refused.iter().map(rule).collect();
+                let keys = format!("connection = \"{connection}\", requests = [\n  {},\n]", rules.join(",\n  "));
+                return Err(missing(what, grants.line(&keys)));
+            }
         }
     }
     for need in &manifest.needs.kube {
@@ -63,6 +73,11 @@ pub(crate) fn check_grants(plugin: &str, manifest: &Manifest, config: &Value, gr
                 return Err(missing(what, grants.line(&keys)));
             }
         }
+    }
+    let reserves = manifest.needs.capabilities.iter().any(|name| name == "reservations");
+    if reserves && !grants.any_range() {
+        // Which one is the operator's to say.
+        return Err(missing("a range to take values from".to_owned(), grants.line("range = \"NAME-OF-A-RANGE\"")));
     }
     Ok(())
 }

@@ -147,6 +147,7 @@ async fn translate(core: &Core, config: &Config, defaults: &Defaults, job: api::
         "create" | "update" | "upgrade" => match job.desired() {
             None => problem = Some(no_properties()),
             Some(desired) if longer_than(LARGEST, desired.values()) => problem = Some(too_large()),
+            Some(desired) if desired.values().any(is_cut) => problem = Some(too_deep()),
             Some(desired) => {
                 let mut desired = desired.clone();
                 vault::capture(core, properties::free_parts(config, &mut desired)).await?;
@@ -216,6 +217,22 @@ fn too_large() -> Fault {
     Fault::invalid("ORDER_TOO_LARGE", message)
 }
 
+/// The host's words in the place of a value that goes deeper than answers are read.
+const TOO_DEEP: &str = "nested deeper than 100 levels";
+
+fn is_cut(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text == TOO_DEEP,
+        Value::Array(items) => items.iter().any(is_cut),
+        Value::Object(object) => object.values().any(is_cut),
+        _ => false,
+    }
+}
+
+fn too_deep() -> Fault {
+    Fault::invalid("ORDER_TOO_DEEP", format!("the service's properties hold something {TOO_DEEP}"))
+}
+
 fn no_properties() -> Fault {
     Fault::invalid(
         "NO_PROPERTIES",
@@ -282,6 +299,16 @@ mod tests {
         let problem = jobs[0].problem.clone().unwrap();
         assert_eq!((problem.code.as_str(), jobs[0].wanted.is_none()), ("ORDER_TOO_LARGE", true));
         assert!(longer_than(20, [json!([1, 2, 3, 4, 5])].iter()) && !longer_than(24, [json!([1, 2, 3, 4, 5])].iter()));
+    }
+
+    #[test]
+    fn an_order_that_goes_too_deep_is_refused() {
+        let mut job = waiting("a", 1, 1);
+        let pools = json!({"a": {"settings": {"x": [TOO_DEEP]}}});
+        (job["action"], job["params"]) = (json!("create"), json!({"nodePools": pools}));
+        let (_, jobs) = listed(json!([job]));
+        let problem = jobs[0].problem.clone().unwrap();
+        assert_eq!((problem.code.as_str(), jobs[0].wanted.is_none()), ("ORDER_TOO_DEEP", true));
     }
 
     #[test]

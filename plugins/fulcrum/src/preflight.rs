@@ -58,6 +58,9 @@ pub async fn preflight(core: &Core, config: &Config) -> Result<Vec<Finding>> {
 /// More than this between Core's clock and ours is worth a word (ms): tokens expire, and jobs time out, by Core's clock.
 const SKEW: u64 = 30_000;
 
+/// More than this, and the times of jobs and tokens mean nothing here (ms).
+const MOST_SKEW: u64 = 300_000;
+
 fn unreachable(fault: &Fault) -> Finding {
     let mend = "see that Core runs, and that the connection's endpoint, addresses and tls are right; it is tried again by itself";
     Finding::error("CORE_UNREACHABLE", format!("Core does not answer: {fault}"), mend)
@@ -83,7 +86,8 @@ fn clock_skew(answer: &Response) -> Option<Finding> {
     let skew = clock::now().abs_diff(theirs);
     let message = format!("Core's clock and ours differ by {} s", skew / 1000);
     let mend = "set both by NTP: tokens expire and jobs time out by Core's clock";
-    (skew > SKEW).then(|| Finding::warning("CLOCK_SKEW", message, mend))
+    let finding = if skew > MOST_SKEW { Finding::error } else { Finding::warning };
+    (skew > SKEW).then(|| finding("CLOCK_SKEW", message.as_str(), mend))
 }
 
 fn service_types(me: &Agent, findings: &mut Vec<Finding>) -> Vec<String> {

@@ -82,6 +82,7 @@ impl Parts {
                 let with_defaults = WithDefaults {
                     source: role,
                     defaults: config.defaults.clone(),
+                    addons: config.addons.keys().cloned().collect(),
                     plugins: Arc::clone(&self.plugins),
                 };
                 sources.insert(name.clone(), Arc::new(with_defaults) as _);

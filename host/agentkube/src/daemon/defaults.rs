@@ -1,6 +1,6 @@
 //! What every cluster of a job source gets, and what its providers must be able to read, settled before the engine sees a job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use agentkube_contract::{
@@ -19,6 +19,8 @@ pub struct WithDefaults {
     pub source: Arc<dyn JobSource>,
     /// What clusters get.
     pub defaults: Defaults,
+    /// Names of the configured add-ons.
+    pub addons: BTreeSet<String>,
     /// All plugins, by configured name.
     pub plugins: Arc<BTreeMap<String, Arc<Plugin>>>,
 }
@@ -47,7 +49,13 @@ impl WithDefaults {
             let provider = provider.or_else(|| self.only(Role::NodeProvider));
             self.wrong(format!("pools.{}.settings", pool.name), provider, &pool.settings)
         });
-        plane.into_iter().chain(pools).collect()
+        let unknown = wanted.addons.iter().filter(|addon| !self.addons.contains(*addon)).map(|addon| {
+            let known: Vec<&str> = self.addons.iter().map(String::as_str).collect();
+            let known =
+                if known.is_empty() { "none is configured".to_owned() } else { format!("use of {}", known.join(", ")) };
+            Mistake::new("addons".to_owned(), "UNKNOWN_ADDON", format!("no add-on `{addon}`; {known}"))
+        });
+        plane.into_iter().chain(pools).chain(unknown).collect()
     }
 
     /// The one provider of a role, which needs no naming.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kube::config::{AuthInfo, Cluster, Kubeconfig};
+use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
 
 use super::config::{Auth, ConnectionConfig, Endpoint, Kind, Kubernetes, SecretSource};
 use super::{read, tls};
@@ -77,7 +77,11 @@ fn in_cluster(mut own: Resolved, pod: &Pod) -> Result<Resolved, String> {
 }
 
 fn from_file(mut own: Resolved, file: &Path, context: Option<&str>) -> Result<Resolved, String> {
-    let kubeconfig = Kubeconfig::read_from(file).map_err(|e| format!("kubeconfig {}: {e}", file.display()))?;
+    let kubeconfig = Kubeconfig::read_from(file).map_err(|error| match error {
+        KubeconfigError::ReadConfig(error, _) => format!("kubeconfig {}: {error}", file.display()),
+        // What a parser says may hold the lines themselves, and credentials stand there.
+        _ => format!("{} is no kubeconfig: no YAML, or of another shape", file.display()),
+    })?;
     let name = context.or(kubeconfig.current_context.as_deref()).ok_or("the kubeconfig has no current context")?;
     let context = kubeconfig.contexts.iter().find(|c| c.name == name).and_then(|c| c.context.as_ref());
     let context = context.ok_or_else(|| format!("the kubeconfig has no context `{name}`"))?;
