@@ -33,7 +33,7 @@ pub struct Retry {
     pub cap: Duration,
     /// After so many failures a step of a create has failed for good. Deletes never give up.
     pub attempts: u32,
-    /// Most tries of a step that time alone hardly mends: no room, or no right.
+    /// Most tries of a step for which there is no room: time alone hardly mends that.
     pub unlikely: u32,
     /// After so many failures of one step the job of a delete is told; the delete goes on.
     pub tell_after: u32,

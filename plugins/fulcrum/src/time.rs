@@ -1,6 +1,6 @@
 //! Core's times.
 
-/// Milliseconds since the epoch of an RFC 3339 time in UTC, such as `2026-11-20T11:53:22Z`; fractions of a second are dropped.
+/// Milliseconds since the epoch of an RFC 3339 time in UTC, such as `2026-11-20T11:53:22.123456Z`.
 pub fn millis(text: &str) -> Option<u64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     if !text.ends_with('Z') || text.get(10..11)? != "T" {
@@ -15,7 +15,11 @@ pub fn millis(text: &str) -> Option<u64> {
         + (153 * month + 2) / 5
         + day
         - 719_469;
-    u64::try_from(((days * 24 + hour) * 60 + minute) * 60 + second).ok()?.checked_mul(1000)
+    let seconds = u64::try_from(((days * 24 + hour) * 60 + minute) * 60 + second).ok()?;
+    // Written with as many digits as it takes.
+    let fraction = text.get(19..)?.strip_prefix('.').unwrap_or_default().trim_end_matches('Z');
+    let thousandths = fraction.chars().chain("000".chars()).take(3).collect::<String>().parse::<u64>().ok()?;
+    seconds.checked_mul(1000)?.checked_add(thousandths)
 }
 
 /// The RFC 3339 time in UTC, to the second.
@@ -63,7 +67,7 @@ mod tests {
         for text in ["2000-02-29T12:34:56Z", "2026-11-20T11:53:22Z", "2024-03-01T00:00:00Z", "2023-12-31T23:59:59Z"] {
             assert_eq!(millis(text), lab_wire::parse_rfc3339(text), "{text}");
         }
-        assert_eq!(millis("2026-11-20T11:53:22.75Z"), millis("2026-11-20T11:53:22Z"));
+        assert_eq!(millis("2026-11-20T11:53:22.75Z"), millis("2026-11-20T11:53:22Z").map(|whole| whole + 750));
         for text in ["", "yesterday", "2026-11-20", "2026-11-20T11:53:22+01:00"] {
             assert_eq!(millis(text), None, "{text}");
         }

@@ -91,7 +91,8 @@ impl Kamaji {
             // Options of a deletion are Kubernetes' own.
             ("GET" | "DELETE", _) => return true,
             _ if scale => return false,
-            ("POST" | "PUT", "application/json" | "application/yaml") => &schemas.whole,
+            // Without a type it is JSON to an API server.
+            ("POST" | "PUT", "application/json" | "application/yaml" | "") => &schemas.whole,
             ("PATCH", "application/apply-patch+yaml") => &schemas.partial,
             ("PATCH", "application/merge-patch+json") => &schemas.merge,
             // Single operations on single fields: their result is checked in the answer.

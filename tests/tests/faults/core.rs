@@ -333,7 +333,8 @@ async fn a_queue_without_an_order_is_worked_off_oldest_first() {
     let mut services = Vec::new();
     for name in ["first", "second", "third"] {
         services.push(scene.order_with(name, one_machine()).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // The lab's times are whole seconds.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
     }
     scene.run().await;
     for service in &services {

@@ -331,9 +331,9 @@ async fn somebody_elses_control_plane_with_our_name_is_left_alone() {
     assert_eq!(scene.lab.admin(|cluster| object(cluster)), before, "theirs is as it was");
     scene.lab.admin(|cluster| {
         cluster.admin_mut().discard(GROUP, "tenantcontrolplanes", &name, &name, now());
-        cluster.admin_mut().discard("", "namespaces", "", &name, now());
     });
-    // Its controller takes its time to let go of it.
+    // Its controller takes its time to let go of it, and never does when the namespace goes first.
     scene.settles(&Found::nothing()).await;
+    scene.lab.admin(|cluster| cluster.admin_mut().discard("", "namespaces", "", &name, now()));
     row.left_nothing(&scene, &service).await;
 }

@@ -58,7 +58,7 @@ impl Run<'_> {
         // After a long absence of the daemon the time is up at once; a few tries it gets all the same.
         let retry = &self.shared.settings.retry;
         let attempts = match fault.class {
-            Class::Exhausted | Class::Unauthorized => retry.unlikely.min(retry.attempts),
+            Class::Exhausted => retry.unlikely.min(retry.attempts),
             _ => retry.attempts,
         };
         !fault.retryable() || failures >= attempts || (late && failures >= 3)

@@ -105,7 +105,7 @@ fn clocks_that_differ_are_a_finding() {
         answer
     });
     let found = findings(&lab).into_iter().find(|finding| finding.code == "CLOCK_SKEW").unwrap();
-    assert_eq!(found.severity, Severity::Warning);
+    assert_eq!(found.severity, Severity::Error, "more than five minutes");
     assert!(found.message.starts_with("Core's clock and ours differ by "), "{}", found.message);
 }
 
