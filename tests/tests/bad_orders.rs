@@ -88,15 +88,13 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
         (
             "all at once",
             json!({"kubernetesVersion": "v1.030.2", "podCidr": "10.96.0.0/12", "nodePools": {
-                "W": {}, "w": {"count": 10_000, "size": "s9"},
-                "v": {"count": 1, "size": "s1", "settings": {"colour": "red"}}}}),
+                "W": {}, "w": {"count": 10_000, "size": "s9"}}}),
             &[
                 "kubernetesVersion: VERSION: ",
                 "podCidr: CIDR_OVERLAP: ",
                 "nodePools: POOL_NAME: ",
                 "nodePools.w.count: POOL_SIZE: ",
                 "nodePools.w.size: UNKNOWN_SIZE: ",
-                "nodePools.v.settings: SETTINGS: ",
             ],
         ),
     ];

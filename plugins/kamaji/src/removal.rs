@@ -15,7 +15,15 @@ impl Kamaji {
     pub(crate) async fn remove(&self, call: &Call) -> Result<()> {
         let owner = &call.owner;
         let item = ledger::intend("control-plane", &owner.cluster, "").await?;
-        if let Some(object) = self.find(owner).await? {
+        let found = match self.find(owner).await {
+            Err(fault) if fault.code == "FOREIGN_CONTROL_PLANE" => {
+                // What has our name is another's, so of ours nothing is there.
+                item.gone().await?;
+                return Err(fault);
+            }
+            found => found?,
+        };
+        if let Some(object) = found {
             self.delete_and_wait(call, &self.target(owner), &object, item.entry).await?;
         }
         item.gone().await?;
