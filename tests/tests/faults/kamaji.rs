@@ -311,7 +311,8 @@ async fn somebody_elses_control_plane_with_our_name_is_left_alone() {
         "apiVersion": "kamaji.clastix.io/v1alpha1", "kind": "TenantControlPlane",
         "metadata": { "name": name, "namespace": name, "annotations": { "owner": "somebody else" } },
         "spec": {
-            "dataStore": "default", "kubernetes": { "version": "v1.33.4", "kubelet": {} },
+            "dataStore": "default", "dataStoreSchema": "theirs", "dataStoreUsername": "theirs",
+            "networkProfile": { "port": 6443 }, "kubernetes": { "version": "v1.33.4", "kubelet": {} },
             "controlPlane": { "deployment": { "replicas": 1 }, "service": { "serviceType": "LoadBalancer" } },
         },
     });
