@@ -31,6 +31,12 @@ pub enum Error {
     /// The lock file could not be made, or the writer thread not started.
     #[error("journal: {0}")]
     Io(#[from] std::io::Error),
+    /// What is written now would be lost with the process.
+    #[error(
+        "the journal {} was deleted, moved or replaced while AgentKube runs on it: put that very file back, or restart AgentKube, \
+         which then knows of its clusters only what their jobs and the marks on their objects say", .0.display()
+    )]
+    Gone(std::path::PathBuf),
     /// Another process has it open.
     #[error("the journal {} is in use: another AgentKube runs on it", .0.display())]
     Locked(std::path::PathBuf),
@@ -87,6 +93,7 @@ impl Error {
             Error::Broken { .. } => "JOURNAL_BROKEN",
             Error::Sql(error) if damaged(error) => "JOURNAL_BROKEN",
             Error::Sql(_) | Error::Commit(_) | Error::Record(_) | Error::Closed | Error::Io(_) => "JOURNAL",
+            Error::Gone(_) => "JOURNAL_GONE",
             Error::Locked(_) => "JOURNAL_LOCKED",
             Error::Installation { .. } => "JOURNAL_INSTALLATION",
             Error::Schema { .. } => "JOURNAL_SCHEMA",
@@ -109,7 +116,7 @@ impl From<Error> for Fault {
         match error {
             Error::Fault(fault) => fault,
             // A full disk is mended by people: the step waits, and nothing is known about what it did before.
-            other => Fault::new(Class::Unavailable, "JOURNAL", other.to_string()).outcome(Outcome::Unknown),
+            other => Fault::new(Class::Unavailable, other.code(), other.to_string()).outcome(Outcome::Unknown),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::engine::{Engine, Shared};
 use crate::journal::{Counts, Intent, LedgerRow, ServiceRecord, StepRecord};
 use crate::plan::{Action, Known, Plan};
-use crate::{Error, Result};
+use crate::Result;
 
 /// What one source's loops leave for others to see.
 #[derive(Default)]
@@ -94,7 +94,7 @@ pub struct Health {
     /// It is ending.
     pub stopping: bool,
     /// Why the journal cannot be read or written, when it cannot.
-    pub journal: Option<String>,
+    pub journal: Option<Fault>,
     /// Each source.
     pub sources: BTreeMap<String, SourceHealth>,
 }
@@ -129,14 +129,10 @@ const INTENTS: u32 = 200;
 impl Engine {
     /// How the engine is.
     pub fn health(&self) -> Health {
-        let journal = &self.shared.world.journal;
-        let trouble = match journal.unfinished() {
-            Err(error) => Some(error),
-            Ok(_) => (!journal.is_writable()).then_some(Error::Closed),
-        };
+        let trouble = self.shared.world.journal.trouble();
         Health {
             stopping: self.shared.is_stopping(),
-            journal: trouble.map(|error| error.to_string()),
+            journal: trouble.map(Fault::from),
             sources: self.shared.sources.iter().map(|(name, state)| (name.clone(), state.show())).collect(),
         }
     }

@@ -90,7 +90,7 @@ impl Desk {
             None => Found::ok(Kind::Host, "", "JOURNAL", "the journal can be read and written"),
             Some(trouble) => {
                 let remedy = "look at the data directory and its free space, then restart the daemon";
-                Found::error(Kind::Host, "", "JOURNAL", trouble, remedy)
+                Found::error(Kind::Host, "", &trouble.code, trouble.message, remedy)
             }
         });
         found.extend(doctor::secrets::look(config));

@@ -8,6 +8,7 @@ mod inbox;
 mod intents;
 mod ledger;
 mod outbox;
+mod place;
 mod records;
 mod references;
 mod reservations;
@@ -39,6 +40,7 @@ pub(crate) use steps::{Finished, StepEnd};
 pub(crate) use writer::Hook;
 
 use crate::{Error, Result};
+use place::Place;
 
 /// How a journal is opened.
 pub struct Options {
@@ -82,6 +84,7 @@ struct Inner {
     ranges: BTreeMap<String, Range>,
     clock: Arc<dyn Clock>,
     installation: String,
+    place: Place,
     // Dropped last: the file is ours until it is closed.
     _lock: File,
 }
@@ -99,11 +102,13 @@ impl Journal {
         check(&connection, path)?;
         configure(&connection)?;
         schema::prepare(&mut connection, &options.installation)?;
+        let place = Place::of(path)?;
         let reader = Connection::open(path)?;
         configure(&reader)?;
         reader.execute_batch("PRAGMA query_only = ON")?;
         let writer = writer::Writer::start(
             connection,
+            place.clone(),
             options.batch.max(1),
             #[cfg(test)]
             options.hook,
@@ -115,6 +120,7 @@ impl Journal {
                 ranges,
                 clock: options.clock,
                 installation: options.installation,
+                place,
                 _lock: lock,
             }),
         })
@@ -125,9 +131,12 @@ impl Journal {
         &self.inner.installation
     }
 
-    /// Whether writes are possible at all.
-    pub(crate) fn is_writable(&self) -> bool {
-        self.inner.writer.is_alive()
+    /// What keeps it from being read or written now.
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        if !self.inner.writer.is_alive() {
+            return Some(Error::Closed);
+        }
+        self.inner.place.check().and_then(|()| self.unfinished()).err()
     }
 
     fn now(&self) -> Millis {

@@ -295,3 +295,22 @@ fn a_damaged_file_is_refused_with_its_code() {
     std::fs::write(&path, whole).unwrap();
     file.open();
 }
+
+#[test]
+fn a_file_that_is_not_in_its_place_takes_no_writes() {
+    let file = File::new();
+    let journal = file.open();
+    let me = holder("iron", Some("s1"));
+    let before = intend(&journal, &me, "a");
+    let (here, away) = (file.directory.path().join("journal"), file.directory.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    assert_eq!(journal.trouble().unwrap().code(), "JOURNAL_GONE");
+    assert_eq!(code(block_on(journal.intend(&me, "machine", "b", "{}"))), "JOURNAL_GONE");
+    // Another file in its place is not it.
+    std::fs::copy(&away, &here).unwrap();
+    assert_eq!(code(block_on(journal.intend(&me, "machine", "b", "{}"))), "JOURNAL_GONE");
+    std::fs::rename(&away, &here).unwrap();
+    assert!(journal.trouble().is_none());
+    assert_eq!(intend(&journal, &me, "a").entry, before.entry);
+    intend(&journal, &me, "b");
+}

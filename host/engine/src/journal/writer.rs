@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::place::Place;
 use crate::{Error, Result};
 
 /// Asked around each commit by tests: `false` ends the writer as a crash would.
@@ -22,7 +23,7 @@ pub(super) struct Writer {
 
 trait Work: Send {
     fn run(&mut self, connection: &Connection);
-    fn answer(self: Box<Self>, committed: std::result::Result<(), String>);
+    fn answer(self: Box<Self>, committed: Result<()>);
 }
 
 struct Pending<T, F> {
@@ -36,11 +37,11 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Work for Pending<T, F>
         self.outcome = self.work.take().map(|work| alone(connection, work));
     }
 
-    fn answer(self: Box<Self>, committed: std::result::Result<(), String>) {
+    fn answer(self: Box<Self>, committed: Result<()>) {
         let outcome = match (committed, self.outcome) {
             (Ok(()), Some(outcome)) => outcome,
             (Ok(()), None) => Err(Error::Closed),
-            (Err(reason), _) => Err(Error::Commit(reason)),
+            (Err(error), _) => Err(error),
         };
         // Nobody listens any more when the asking task was dropped; the write stands all the same.
         let _ = self.reply.send(outcome);
@@ -59,11 +60,17 @@ fn alone<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, batch: usize, #[cfg(test)] hook: Option<Hook>) -> Result<Writer> {
+    pub(super) fn start(
+        connection: Connection,
+        place: Place,
+        batch: usize,
+        #[cfg(test)] hook: Option<Hook>,
+    ) -> Result<Writer> {
         let (queue, waiting) = mpsc::channel();
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
             serve(
                 &connection,
+                &place,
                 &waiting,
                 batch,
                 #[cfg(test)]
@@ -102,6 +109,7 @@ impl Drop for Writer {
 
 fn serve(
     connection: &Connection,
+    place: &Place,
     waiting: &mpsc::Receiver<Box<dyn Work>>,
     batch: usize,
     #[cfg(test)] hook: Option<Hook>,
@@ -113,6 +121,10 @@ fn serve(
                 Ok(next) => work.push(next),
                 Err(_) => break,
             }
+        }
+        if place.check().is_err() {
+            work.into_iter().for_each(|work| work.answer(place.check()));
+            continue;
         }
         let begun = connection.execute_batch("BEGIN IMMEDIATE");
         if begun.is_ok() {
@@ -132,6 +144,6 @@ fn serve(
             return;
         }
         let committed = committed.map_err(|error| error.to_string());
-        work.into_iter().for_each(|work| work.answer(committed.clone()));
+        work.into_iter().for_each(|work| work.answer(committed.clone().map_err(Error::Commit)));
     }
 }

@@ -1,5 +1,5 @@
 //! A guest for the host's tests: the smallest provider whose `create` survives being killed, and one that misbehaves in `observe` in
-//! whatever way its configuration says.
+//! whatever way its configuration says; one that spins does so in `preflight` too.
 //!
 //! Its configuration: `{"connection": "lab", "mode": "normal", "count": 1000}`, all of it optional.
 
@@ -88,6 +88,9 @@ impl NodeProvider for Spike {
     }
 
     async fn preflight(&self) -> Result<Vec<Finding>> {
+        if let Mode::Spin = self.config.mode {
+            spin();
+        }
         Ok(vec![Finding::ok("SPIKE", "nothing to check")])
     }
 

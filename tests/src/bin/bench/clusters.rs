@@ -1,12 +1,13 @@
 //! Five clusters with three machines each, as we make them, and one job and one machine at a time.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use agentkube_tests::{Plan, Scene};
 use lab_core::store::JobStatus;
 
+use crate::heart::gap;
+use crate::process::processor_seconds;
 use crate::row;
 
 const CLUSTERS: usize = 5;
@@ -77,25 +78,5 @@ async fn round(more: &str) -> Round {
         }
     });
     let cpu = processor_seconds(scene.pid()) - before;
-    Round { time, cpu, requests, gap: heartbeat_gap(&scene) }
-}
-
-/// Longest time between two heartbeats that Core saw.
-fn heartbeat_gap(scene: &Scene) -> Duration {
-    let beats: Vec<u64> = scene.lab.core(|core| {
-        let beats = core.log().filter(|asked| asked.method == "PUT" && asked.path.ends_with("/agents/me/status"));
-        beats.map(|asked| asked.at).collect()
-    });
-    let gaps = beats.windows(2).map(|pair| pair[1] - pair[0]);
-    Duration::from_millis(gaps.max().unwrap_or(0))
-}
-
-/// User and system time of a process.
-fn processor_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name in brackets may hold anything.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    let output = Command::new("getconf").arg("CLK_TCK").output().unwrap();
-    ticks / String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().unwrap_or(100.0)
+    Round { time, cpu, requests, gap: gap(&scene) }
 }

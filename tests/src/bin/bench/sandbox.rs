@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use agentkube_contract::NodeProvider;
 use agentkube_sandbox::{Grant, Grants, Limits};
 
+use crate::process::resident;
 use crate::world::{World, call, machine};
 use crate::{median, micros, millis, not_measured, row, server};
 
@@ -116,11 +117,4 @@ async fn in_flight(world: &World) {
     }
     let mib = busy.saturating_sub(idle) as f64 / f64::from(1 << 20);
     row("memory for 1,000 calls in flight, above idle", "≤ 64 MiB", &format!("{mib:.1} MiB"));
-}
-
-/// Bytes of this process in memory.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
