@@ -85,6 +85,7 @@ pub fn demo(arguments: &[String]) -> Result {
 pub fn bench() -> Result {
     // Started directly: `cargo run` of one package would build its dependencies anew, with other features.
     let mut command = Command::new(Profile::Release.folder().join("bench"));
-    command.current_dir(root());
+    // Where backtraces are switched on, as developers like to, wasmtime takes one in each call: that would be measured too.
+    command.current_dir(root()).env("RUST_LIB_BACKTRACE", "0");
     run(with_artifacts(&mut command, Profile::Release))
 }

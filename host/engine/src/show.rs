@@ -8,10 +8,10 @@ use agentkube_contract::{Class, Cluster, Fault, Millis, ServiceKey};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::Result;
 use crate::engine::{Engine, Shared};
 use crate::journal::{Counts, Intent, LedgerRow, ServiceRecord, StepRecord};
 use crate::plan::{Action, Known, Plan};
-use crate::Result;
 
 /// What one source's loops leave for others to see.
 #[derive(Default)]

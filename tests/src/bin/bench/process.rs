@@ -12,9 +12,10 @@ pub fn processor_seconds(pid: u32) -> f64 {
     ticks / String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().unwrap_or(100.0)
 }
 
-/// Bytes of this process in memory.
-pub fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+/// Bytes of memory that this process takes. A page that many mappings share is counted once: the first image of a guest's memory is
+/// mapped by each of its calls.
+pub fn memory() -> u64 {
+    let sums = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = sums.lines().find(|line| line.starts_with("Pss:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
