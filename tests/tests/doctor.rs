@@ -5,7 +5,7 @@ use std::fs;
 
 use agentkube_lab::daemon::Infrastructure;
 use agentkube_tests::command::{Said, agentkube};
-use agentkube_tests::{Plan, Scene, heavy, pages, wait};
+use agentkube_tests::{Plan, Scene, heavy, one_machine, pages, wait};
 use lab_core::store::JobStatus;
 use lab_pve::Fault;
 use reqwest::Method;
@@ -245,5 +245,27 @@ async fn a_daemon_whose_systems_are_down_starts_and_waits_for_them() {
     .await;
     scene.lab.core(|core| core.clear_faults());
     wait::until("the daemon to recover", || (pages::get(&pages_at, "/readyz").0 == 200).then_some(())).await;
+    agent_becomes(&scene, "Connected").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_journal_that_was_moved_away_stops_all_work_until_it_is_back() {
+    let scene = Scene::start(watchful()).await;
+    agent_becomes(&scene, "Connected").await;
+    let (here, away) = (scene.directory().join("data/journal.db"), scene.directory().join("data/away.db"));
+    fs::rename(&here, &away).unwrap();
+    agent_becomes(&scene, "Error").await;
+    let errors = errors(&scene);
+    let [(_, code, message)] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(code == "JOURNAL_GONE" && message.contains("put that very file back"), "{code}: {message}");
+    let service = scene.order_with("shop", one_machine()).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(
+        scene.newest_job(&service).unwrap().status,
+        JobStatus::Pending,
+        "nothing is claimed that cannot be noted"
+    );
+    fs::rename(&away, &here).unwrap();
+    scene.completed(&service).await;
     agent_becomes(&scene, "Connected").await;
 }
