@@ -113,7 +113,7 @@ impl Core {
     /// Every call writes an event.
     fn heartbeat(&mut self, call: &mut Call<'_>) -> Reply {
         call.identity.must_be(&[AGENT])?;
-        let body: Status = call.body()?;
+        let body: Status = call.body("UpdateAgentStatusReq")?;
         let id = call.identity.agent.clone().unwrap_or_default();
         let mut agent = self.store.agents.get(&id).cloned().ok_or(Error::NotFound)?;
         agent.status = body.status.unwrap_or_default();
@@ -147,7 +147,7 @@ impl Core {
     }
 
     fn create_agent(&mut self, call: &mut Call<'_>) -> Reply {
-        let body: NewAgent = call.body()?;
+        let body: NewAgent = call.body("CreateAgentReq")?;
         let provider = body.provider_id.unwrap_or_default().0;
         call.identity.may("create", "agent", &Scope::of(&provider))?;
         if self.store.participants.get(&provider).is_none() {
@@ -181,7 +181,7 @@ impl Core {
     }
 
     fn change_agent(&mut self, call: &mut Call<'_>, id: &str) -> Reply {
-        let body: Change = call.body()?;
+        let body: Change = call.body("UpdateAgentReq")?;
         call.identity.may("update", "agent", &self.agent_scope(id)?)?;
         let mut agent = self.store.agents.get(id).cloned().ok_or(Error::NotFound)?;
         let kind = self.store.agent_types.get(&agent.agent_type).cloned().ok_or(Error::NotFound)?;

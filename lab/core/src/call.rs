@@ -35,8 +35,8 @@ impl<'a> Call<'a> {
         Meta { id: self.random.uuid(), created: self.now, updated: self.now }
     }
 
-    /// The body: the first JSON value of it, whatever the content type says.
-    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    /// The body: the first JSON value of it, whatever the content type says. `name` is what Core calls the type that it reads it into.
+    pub fn body<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let text = String::from_utf8_lossy(&self.request.body);
         let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
         let value = match values.next() {
@@ -44,13 +44,54 @@ impl<'a> Call<'a> {
             Some(Err(error)) if error.is_eof() => return Err(Error::Request("unexpected EOF".to_owned())),
             Some(Err(error)) => return Err(Error::Request(format!("invalid character: {error}"))),
             Some(Ok(Value::Null)) => Value::Object(serde_json::Map::new()),
-            Some(Ok(value)) => value,
+            Some(Ok(value)) => floats(value),
         };
-        if value.is_array() {
-            let text = "json: cannot unmarshal array into Go value of type api request";
-            return Err(Error::Request(text.to_owned()));
+        if !value.is_object() {
+            let text = format!("json: cannot unmarshal {} into Go value of type api.{name}", json_type(&value));
+            return Err(Error::Request(text));
         }
-        serde_json::from_value(value).map_err(|error| Error::Request(go_words(&error.to_string())))
+        serde_json::from_value(value.clone()).map_err(|error| Error::Request(mismatch::<T>(name, &value, &error)))
+    }
+}
+
+/// Numbers as Core has them: it reads each as a float and writes the shortest text of that, so that `1.0` comes back as `1`, and what
+/// has more than 53 bits as something else.
+fn floats(value: Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().map_or(Value::Number(number), number_of),
+        Value::Array(items) => items.into_iter().map(floats).collect(),
+        Value::Object(object) => object.into_iter().map(|(key, value)| (key, floats(value))).collect(),
+        value => value,
+    }
+}
+
+/// A float as Core writes it.
+pub fn number_of(float: f64) -> Value {
+    float.to_string().parse().map_or(Value::Null, Value::Number)
+}
+
+/// Why a body does not fit its type: the first field that alone does not fit either is the one.
+fn mismatch<T: DeserializeOwned>(name: &str, body: &Value, error: &serde_json::Error) -> String {
+    let fields = body.as_object().into_iter().flatten();
+    let first = fields.map(|(field, value)| {
+        let alone = Value::Object([(field.clone(), value.clone())].into_iter().collect());
+        serde_json::from_value::<T>(alone).err().map(|error| (field, go_words(&error.to_string())))
+    });
+    match first.flatten().next() {
+        Some((field, words)) => words.replace("Go value of", &format!("Go struct field {name}.{field} of")),
+        None => go_words(&error.to_string()),
+    }
+}
+
+/// What Go's decoder calls a JSON value.
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
@@ -73,6 +114,7 @@ fn go_words(error: &str) -> String {
         "a boolean" => "bool",
         "a sequence" => "[]string",
         "f64" => "float64",
+        "i64" => "int",
         other => other,
     };
     format!("json: cannot unmarshal {found} into Go value of type {expected}")
@@ -105,7 +147,13 @@ impl Default for Id {
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Id::parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+        match Value::deserialize(from)? {
+            Value::String(text) => Id::parse(&text).map_err(serde::de::Error::custom),
+            other => {
+                let text = format!("invalid type: {}, expected uuid.UUID", json_type(&other));
+                Err(serde::de::Error::custom(text))
+            }
+        }
     }
 }
 
@@ -126,6 +174,13 @@ mod tests {
         let error = serde_json::from_value::<serde_json::Map<String, Value>>(serde_json::json!([])).unwrap_err();
         let text = "json: cannot unmarshal array into Go value of type map[string]interface {}";
         assert_eq!(go_words(&error.to_string()), text);
+    }
+
+    #[test]
+    fn numbers_are_floats() {
+        let text = r#"{"a": [1.0, 2, 2.50, 1e2], "b": 9007199254740993, "c": -0.5, "d": "1.0"}"#;
+        let value = floats(serde_json::from_str(text).unwrap());
+        assert_eq!(value.to_string(), r#"{"a":[1,2,2.5,100],"b":9007199254740992,"c":-0.5,"d":"1.0"}"#);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Core {
                 page(call, seen, PARTICIPANT_FILTERS, PARTICIPANT_SORTS, views::participant)
             }
             ("POST", []) => {
-                let body: Body = call.body()?;
+                let body: Body = call.body("CreateParticipantReq")?;
                 may(call, "create", &Scope::everybody())?;
                 let row = Participant { meta: call.meta(), name: String::new(), status: String::new() };
                 self.save_participant(call, row, body, "participant.created", 201)
@@ -56,7 +56,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: Body = call.body()?;
+                let body: Body = call.body("UpdateParticipantReq")?;
                 may(call, "update", &self.participant_scope(&id)?)?;
                 let row = self.store.participants.get(&id).cloned().ok_or(Error::NotFound)?;
                 self.save_participant(call, row, body, "participant.updated", 200)
@@ -114,7 +114,7 @@ impl Core {
                 page(call, seen, GROUP_FILTERS, GROUP_SORTS, view)
             }
             ("POST", []) => {
-                let body: Body = call.body()?;
+                let body: Body = call.body("CreateServiceGroupReq")?;
                 let consumer = body.consumer_id.unwrap_or_default().0;
                 may(call, "create", &Scope::of(&consumer))?;
                 if self.store.participants.get(&consumer).is_none() {
@@ -131,7 +131,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: Body = call.body()?;
+                let body: Body = call.body("UpdateServiceGroupReq")?;
                 may(call, "update", &self.group_scope(&id)?)?;
                 let mut row = self.store.groups.get(&id).cloned().ok_or(Error::NotFound)?;
                 row.name = body.name.unwrap_or(row.name);

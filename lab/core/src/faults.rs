@@ -88,6 +88,8 @@ pub enum Fault {
         /// Name of the token.
         name: Option<String>,
     },
+    /// Every service loses its properties now: what an update without parameters leaves when whoever claims it completes it.
+    WipeProperties,
 }
 
 impl Fault {
@@ -140,7 +142,7 @@ impl Faults {
                 | Fault::Answer { matching, times, .. }
                 | Fault::Say { matching, times, .. }
                 | Fault::Delay { matching, times, .. } => (matching, times),
-                Fault::ExpireTokens { .. } => continue,
+                Fault::ExpireTokens { .. } | Fault::WipeProperties => continue,
             };
             if *times == 0 || !matching.holds(request) {
                 continue;
@@ -163,7 +165,7 @@ impl Faults {
                         false => Response::text(*status, content_type, body.clone()),
                     });
                 }
-                Fault::ExpireTokens { .. } => {}
+                Fault::ExpireTokens { .. } | Fault::WipeProperties => {}
             }
         }
         fate

@@ -138,7 +138,7 @@ impl Core {
     }
 
     fn complete(&mut self, call: &mut Call<'_>, id: &str) -> Result<(), Error> {
-        let body: Completion = call.body()?;
+        let body: Completion = call.body("CompleteJobReq")?;
         call.identity.may("complete", "job", &self.job_scope(id)?)?;
         let (mut job, mut service, kind) = self.begin(id)?;
         if job.status != JobStatus::Processing {
@@ -181,7 +181,7 @@ impl Core {
     }
 
     fn fail(&mut self, call: &mut Call<'_>, id: &str) -> Result<(), Error> {
-        let body: Failure = call.body()?;
+        let body: Failure = call.body("FailJobReq")?;
         call.identity.may("fail", "job", &self.job_scope(id)?)?;
         let (mut job, mut service, kind) = self.begin(id)?;
         if job.status != JobStatus::Processing {

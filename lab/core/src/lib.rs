@@ -161,17 +161,25 @@ impl Core {
         self.settings = settings;
     }
 
-    /// Switches a fault on; faults add up, and each is used up on its own.
+    /// Switches a fault on; faults add up, and each is used up on its own. What befalls rows happens at once.
     pub fn fault(&mut self, fault: Fault) {
-        let Fault::ExpireTokens { name } = &fault else { return self.faults.add(fault) };
-        let dies = |row: &&Token| match name {
-            Some(name) => row.name == *name,
-            None => row.role != auth::ADMIN,
-        };
+        match fault {
+            Fault::ExpireTokens { name } => self.expire_tokens(name.as_deref()),
+            Fault::WipeProperties => {
+                let services: Vec<Service> = self.store.services.iter().cloned().collect();
+                for service in services {
+                    self.store.services.place(Service { properties: None, ..service });
+                }
+            }
+            fault => self.faults.add(fault),
+        }
+    }
+
+    fn expire_tokens(&mut self, name: Option<&str>) {
+        let dies = |row: &&Token| name.map_or(row.role != auth::ADMIN, |name| row.name == name);
         let dying: Vec<Token> = self.store.tokens.iter().filter(dies).cloned().collect();
-        for mut token in dying {
-            token.expires = 0;
-            self.store.tokens.place(token);
+        for token in dying {
+            self.store.tokens.place(Token { expires: 0, ..token });
         }
     }
 

@@ -57,7 +57,7 @@ impl Core {
                 page(call, self.store.metric_types.iter(), TYPE_FILTERS, TYPE_SORTS, views::metric_type)
             }
             ("POST", []) => {
-                let body: TypeBody = call.body()?;
+                let body: TypeBody = call.body("CreateMetricTypeReq")?;
                 may(call, "create")?;
                 let entity = body.entity_type.unwrap_or_default();
                 let row = MetricType { meta: call.meta(), name: body.name.unwrap_or_default(), entity };
@@ -71,7 +71,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: TypeBody = call.body()?;
+                let body: TypeBody = call.body("UpdateMetricTypeReq")?;
                 may(call, "update")?;
                 let mut row = self.store.metric_types.get(&id).cloned().ok_or(Error::NotFound)?;
                 row.name = body.name.unwrap_or(row.name);
@@ -134,7 +134,7 @@ impl Core {
 
     /// An unknown type and an unknown service get the same answer.
     fn create_entry(&mut self, call: &mut Call<'_>) -> Reply {
-        let body: EntryBody = call.body()?;
+        let body: EntryBody = call.body("CreateMetricEntryReq")?;
         if body.timestamp.as_deref().is_some_and(|text| crate::tokens::time(text).is_none()) {
             return Err(Error::Request("parsing time as \"2006-01-02T15:04:05Z07:00\"".to_owned()));
         }

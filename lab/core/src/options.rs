@@ -58,7 +58,7 @@ impl Core {
                 page(call, self.store.option_types.iter(), TYPE_FILTERS, TYPE_SORTS, views::option_type)
             }
             ("POST", []) => {
-                let body: TypeBody = call.body()?;
+                let body: TypeBody = call.body("CreateServiceOptionTypeReq")?;
                 may(call, "create")?;
                 let kind = body.kind.clone().unwrap_or_default();
                 let row = OptionType { meta: call.meta(), name: String::new(), kind, description: String::new() };
@@ -72,7 +72,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: TypeBody = call.body()?;
+                let body: TypeBody = call.body("UpdateServiceOptionTypeReq")?;
                 may(call, "update")?;
                 let row = self.store.option_types.get(&id).cloned().ok_or(Error::NotFound)?;
                 self.save_option_type(call, row, body, 200)
@@ -124,7 +124,7 @@ impl Core {
                 page(call, seen, FILTERS, SORTS, views::option)
             }
             ("POST", []) => {
-                let body: Body = call.body()?;
+                let body: Body = call.body("CreateServiceOptionReq")?;
                 let provider = body.provider_id.clone().unwrap_or_default().0;
                 may(call, "create", &Scope::of(&provider))?;
                 let option_type = body.service_option_type_id.clone().unwrap_or_default().0;
@@ -152,7 +152,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: Body = call.body()?;
+                let body: Body = call.body("UpdateServiceOptionReq")?;
                 may(call, "update", &self.option_scope(&id)?)?;
                 let row = self.store.options.get(&id).cloned().ok_or(Error::NotFound)?;
                 self.save_option(call, row, body, 200)

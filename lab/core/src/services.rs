@@ -84,7 +84,7 @@ impl Core {
     }
 
     fn order(&mut self, call: &mut Call<'_>) -> Reply {
-        let body: Order = call.body()?;
+        let body: Order = call.body("CreateServiceReq")?;
         let group_id = body.group_id.unwrap_or_default().0;
         let type_id = body.service_type_id.unwrap_or_default().0;
         let Some(group) = self.store.groups.get(&group_id).cloned() else {
@@ -142,7 +142,7 @@ impl Core {
     }
 
     fn change(&mut self, call: &mut Call<'_>, id: &str) -> Reply {
-        let body: Change = call.body()?;
+        let body: Change = call.body("UpdateServiceReq")?;
         call.identity.may("update", "service", &self.service_scope(id)?)?;
         let mut service = self.store.services.get(id).cloned().ok_or(Error::NotFound)?;
         let kind = self.store.service_types.get(&service.service_type).cloned().ok_or(Error::NotFound)?;

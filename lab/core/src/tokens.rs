@@ -79,7 +79,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: Body = call.body()?;
+                let body: Body = call.body("UpdateTokenReq")?;
                 let expires = body.expires()?;
                 call.identity.may("update", "token", &self.token_scope(&id)?)?;
                 let mut row = self.store.tokens.get(&id).cloned().ok_or(Error::NotFound)?;
@@ -122,7 +122,7 @@ impl Core {
     }
 
     fn create_token(&mut self, call: &mut Call<'_>) -> Reply {
-        let body: Body = call.body()?;
+        let body: Body = call.body("CreateTokenReq")?;
         let expires = body.expires()?.unwrap_or(call.now + DAY);
         let role = body.role.clone().unwrap_or_default();
         let scope_id = body.scope_id.map(|id| id.0);

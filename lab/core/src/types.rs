@@ -45,7 +45,7 @@ impl Core {
                 page(call, self.store.service_types.iter(), SERVICE_FILTERS, SERVICE_SORTS, views::service_type)
             }
             ("POST", []) => {
-                let body: ServiceTypeBody = call.body()?;
+                let body: ServiceTypeBody = call.body("CreateServiceTypeReq")?;
                 may(call, "create")?;
                 let row = ServiceType {
                     meta: call.meta(),
@@ -63,7 +63,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: ServiceTypeBody = call.body()?;
+                let body: ServiceTypeBody = call.body("UpdateServiceTypeReq")?;
                 may(call, "update")?;
                 let row = self.store.service_types.get(&id).cloned().ok_or(Error::NotFound)?;
                 self.save_service_type(call, row, body, "service_type.updated", 200)
@@ -121,7 +121,7 @@ impl Core {
                 page(call, self.store.agent_types.iter(), AGENT_FILTERS, AGENT_SORTS, view)
             }
             ("POST", []) => {
-                let body: AgentTypeBody = call.body()?;
+                let body: AgentTypeBody = call.body("CreateAgentTypeReq")?;
                 may(call, "create")?;
                 let row = AgentType {
                     meta: call.meta(),
@@ -142,7 +142,7 @@ impl Core {
             }
             ("PATCH", [id]) => {
                 let id = Id::in_path(id)?;
-                let body: AgentTypeBody = call.body()?;
+                let body: AgentTypeBody = call.body("UpdateAgentTypeReq")?;
                 may(call, "update")?;
                 let row = self.store.agent_types.get(&id).cloned().ok_or(Error::NotFound)?;
                 self.save_agent_type(call, row, body, "agent_type.updated", 200)

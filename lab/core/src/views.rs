@@ -3,6 +3,7 @@
 use lab_wire::{Millis, rfc3339};
 use serde_json::{Value, json};
 
+use crate::call::number_of;
 use crate::store::*;
 
 /// An object under construction.
@@ -178,7 +179,7 @@ pub fn metric_entry(store: &Store, row: &MetricEntry, listed: bool) -> Value {
     view.set("agentId", row.agent.as_str());
     view.set("serviceId", row.service.as_str());
     view.set("resourceId", row.resource.as_str());
-    view.set("value", row.value);
+    view.set("value", number_of(row.value));
     view.set("typeId", row.metric_type.as_str());
     if listed {
         view.maybe("agent", store.agents.get(&row.agent).map(|row| agent(store, row, Along::Nothing)));

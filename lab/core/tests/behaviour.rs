@@ -40,6 +40,68 @@ fn bad_properties_are_told_one_by_one_to_users_and_counted_to_agents() {
 }
 
 #[test]
+fn numbers_are_what_go_reads_and_writes() {
+    let mut lab = Lab::new();
+    let mut order = |replicas: Value| {
+        let mut properties = wanted();
+        properties["replicas"] = replicas;
+        properties["nodePools"] = json!({"a": {"count": 3.0, "share": 0.5, "text": "2"}});
+        lab.order(properties).value()
+    };
+    for (value, why) in [
+        (json!("2"), "replicas: expected integer, got string"),
+        (json!(true), "replicas: expected integer, got bool"),
+        (json!(2.5), "replicas: expected integer, got float with decimal part"),
+        (json!(1e300), "replicas: expected integer, got float with decimal part"),
+        (json!([2]), "replicas: expected integer, got []interface {}"),
+        (json!(0), "replicas: value 0 is less than minimum 1"),
+    ] {
+        let detail = json!({"path": "replicas", "message": why});
+        assert_eq!(order(value), json!({"status": "Validation failed", "valid": false, "errors": [detail]}));
+    }
+    assert_eq!(order(json!(2.0))["properties"]["replicas"].to_string(), "2");
+    // Free-form JSON is not looked at, but it is read and written: whole numbers lose their point, and texts stay texts.
+    let pools = &lab.pending()[0]["params"]["nodePools"];
+    assert_eq!(pools.to_string(), r#"{"a":{"count":3,"share":0.5,"text":"2"}}"#);
+}
+
+#[test]
+fn a_body_that_does_not_fit_is_refused_in_the_words_of_go() {
+    let mut lab = Lab::new();
+    lab.ordered();
+    let job = lab.claimed();
+    let (complete, fail) = (format!("/jobs/{job}/complete"), format!("/jobs/{job}/fail"));
+    for (path, body, words) in [
+        (
+            &complete,
+            json!({"agentInstanceId": 7}),
+            "number into Go struct field CompleteJobReq.agentInstanceId of type string",
+        ),
+        (&complete, json!([]), "array into Go value of type api.CompleteJobReq"),
+        (
+            &complete,
+            json!({"properties": "x"}),
+            "string into Go struct field CompleteJobReq.properties of type map[string]interface {}",
+        ),
+        (&fail, json!({"errorMessage": {}}), "object into Go struct field FailJobReq.errorMessage of type string"),
+        (
+            &"/metric-entries".to_owned(),
+            json!({"resourceId": "a", "typeName": "t", "value": "1.5"}),
+            "string into Go struct field CreateMetricEntryReq.value of type float64",
+        ),
+        (
+            &"/metric-entries".to_owned(),
+            json!({"metricTypeId": 5}),
+            "number into Go struct field CreateMetricEntryReq.metricTypeId of type uuid.UUID",
+        ),
+    ] {
+        let answer = lab.agent("POST", path, body);
+        assert_eq!((answer.status, error(&answer)), (400, format!("json: cannot unmarshal {words}")));
+    }
+    assert_eq!(lab.job(&job)["status"], "Processing");
+}
+
+#[test]
 fn while_a_job_is_active_nothing_else_is_taken() {
     let mut lab = Lab::new();
     let service = lab.started();

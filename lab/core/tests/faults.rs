@@ -56,6 +56,16 @@ fn tokens_can_expire_at_once() {
 }
 
 #[test]
+fn properties_can_be_gone_as_after_an_update_without_parameters() {
+    let mut lab = Lab::new();
+    let service = lab.started();
+    lab.core.fault(Fault::WipeProperties);
+    assert!(lab.service(&service).get("properties").is_none());
+    lab.admin("DELETE", &format!("/services/{service}"), Value::Null);
+    assert!(lab.pending()[0]["service"].get("properties").is_none());
+}
+
+#[test]
 fn every_line_of_the_table_of_refusals_can_be_said() {
     let mut lab = Lab::new();
     let me = || Matching::new("GET", "/api/v1/agents/me");

@@ -181,7 +181,8 @@ fn q11_agent_instance_data_is_replaced_whole() {
     let job = lab.claimed();
     let array = lab.complete(&job, json!({"agentInstanceData": [1]}));
     assert_eq!(array.status, 400);
-    assert_eq!(error(&array), "json: cannot unmarshal array into Go value of type map[string]interface {}");
+    let words = "json: cannot unmarshal array into Go struct field CompleteJobReq.agentInstanceData of type map[string]interface {}";
+    assert_eq!(error(&array), words);
     assert_eq!(lab.complete(&job, json!({"agentInstanceData": {"a": 1}})).status, 204);
     for (body, left) in [
         (json!({"agentInstanceData": null}), json!({"a": 1})),
