@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use agentkube_lab::daemon::Infrastructure;
 use agentkube_lab::machine::State;
-use agentkube_tests::{Found, Plan, Scene, command, heavy, pages, traces, wait};
+use agentkube_tests::{Found, Plan, Scene, command, heavy, one_machine, pages, traces, wait};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// A cluster that stands, with all that a test may ask of it.
 async fn standing(infrastructure: Infrastructure) -> (Scene, String) {
@@ -83,7 +84,7 @@ async fn assert_stands(scene: &Scene, service: &str, machines: Found) {
     assert!(endpoint.contains(property(&record, "apiEndpoint").as_str().unwrap().trim_start_matches("https://")));
 }
 
-// Checklist 1, 2, 5, 7, 13, 15, 16, 47, 48, 65, 66, 80, 81, 82, 128, 135, 193, 214, 216, 217, 222, 223, 225.
+// Checklist 1, 2, 5, 7, 13, 16, 47, 48, 65, 66, 80, 81, 82, 128, 135, 193, 214, 216, 217, 222, 223, 225.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_cluster_on_proxmox_ve_comes_and_goes() {
     let _turn = heavy().await;
@@ -233,6 +234,31 @@ async fn no_secret_is_written_down() {
         "{}",
         journal.0
     );
+}
+
+// Checklist 8.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn core_sets_what_the_configuration_leaves_open() {
+    let mut scene = Scene::prepare(Plan::default()).await;
+    let text = std::fs::read_to_string(scene.config()).unwrap();
+    std::fs::write(scene.config(), text.replacen("poll-ms = 250\n", "", 1)).unwrap();
+    let agent = scene.lab.core(|core| core.agents().first().map(|agent| agent.meta.id.clone())).unwrap();
+    let wanted = json!({ "pollSeconds": 1, "heartbeatSeconds": 30, "defaultPodCidr": "10.99.0.0/16" });
+    let (path, change) = (format!("/agents/{agent}"), json!({ "configuration": wanted }));
+    scene.customer.call(Method::PATCH, &path, Some(&change)).await.unwrap();
+    scene.run().await;
+    let log =
+        wait::until("what Core set", || Some(scene.log()).filter(|log| log.contains("set by the job source"))).await;
+    assert!(log.contains(r#""key":"poll-ms","ms":1000"#), "{log}");
+    assert!(!log.contains(r#""key":"heartbeat-ms""#), "the configuration sets that one: {log}");
+
+    let service = scene.order_with("shop", one_machine()).await;
+    scene.completed(&service).await;
+    let network = scene.lab.admin(|cluster| {
+        let planes = cluster.admin().objects("kamaji.clastix.io", "tenantcontrolplanes", None);
+        planes.first().map(|plane| plane.pointer("/spec/networkProfile/podCidrs").cloned())
+    });
+    assert_eq!(network, Some(Some(json!(["10.99.0.0/16"]))));
 }
 
 fn holds(bytes: &[u8], needle: &[u8]) -> bool {

@@ -301,7 +301,7 @@ fn an_owner_never_gets_the_super_admins_kubeconfig() {
     assert_eq!(Kamaji::new(config).err().unwrap().code, "BAD_CONFIG");
 }
 
-// Checklist 8 of the fence: what a cluster chooses is applied to a living object, with its uid.
+// Of the fence: what a cluster chooses is applied to a living object, with its uid.
 #[test]
 fn a_change_is_applied_to_the_object_that_is_there() {
     let (world, provider) = (world(), provider(json!({})));
