@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use agentkube_lab::daemon::Infrastructure;
 use agentkube_lab::faults::{self, Weather};
 use agentkube_tests::{Found, Plan, Scene, heavy, seed};
 use lab_core::store::JobStatus;
@@ -94,7 +95,8 @@ async fn kills_under_faults_end_as_if_nothing_had_been() {
     let seed = seed();
     let mut random = Random::new(seed);
     let mut scene = Scene::start(Plan { seed, scale: 20, ..Plan::default() }).await;
-    let weather = Weather::start(scene.lab.servers(), faults::chosen(faults::FLAKY).unwrap(), seed);
+    let weather =
+        Weather::start(scene.lab.servers(), faults::chosen(faults::FLAKY, Infrastructure::Proxmox).unwrap(), seed);
     let (mut in_creates, mut in_deletes) = (0, 0);
     for round in 0..ROUNDS {
         let began = Instant::now();

@@ -23,6 +23,7 @@ use lab_wire::Random;
 use tokio::task::JoinHandle;
 
 use crate::Error;
+use crate::daemon::Infrastructure;
 use crate::shell::Shared;
 
 /// A fault by its name.
@@ -39,6 +40,17 @@ pub struct Named {
     end: Option<fn(&Servers)>,
 }
 
+impl Named {
+    /// Whether it can be met by a cluster whose machines are made there.
+    fn concerns(&self, machines: Infrastructure) -> bool {
+        let elsewhere = match machines {
+            Infrastructure::Proxmox => "toy-",
+            Infrastructure::Toy => "pve-",
+        };
+        !self.name.starts_with(elsewhere)
+    }
+}
+
 /// The name of all faults that pass.
 pub const FLAKY: &str = "flaky";
 
@@ -47,19 +59,21 @@ pub fn all() -> impl Iterator<Item = &'static Named> {
     [core::ALL, admin::ALL, pve::ALL, toy::ALL].into_iter().flatten()
 }
 
-/// The faults that a text names: names separated by commas, or [`FLAKY`] among them.
-pub fn chosen(text: &str) -> Result<Vec<&'static Named>, Error> {
+/// The faults that a text names: names separated by commas, or [`FLAKY`] among them, which leaves out those of an infrastructure on
+/// which no machines are made.
+pub fn chosen(text: &str, machines: Infrastructure) -> Result<Vec<&'static Named>, Error> {
     let mut chosen: Vec<&'static Named> = Vec::new();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let before = chosen.len();
-        let meant = all().filter(|fault| fault.name == word || (word == FLAKY && fault.passes));
+        let meant: Vec<&'static Named> = all()
+            .filter(|fault| fault.name == word || (word == FLAKY && fault.passes && fault.concerns(machines)))
+            .collect();
+        if meant.is_empty() {
+            return Err(Error::Faults(format!("there is no fault `{word}`; `--faults list` prints them")));
+        }
         for fault in meant {
             if !chosen.iter().any(|other| other.name == fault.name) {
                 chosen.push(fault);
             }
-        }
-        if chosen.len() == before && !all().any(|fault| fault.name == word) && word != FLAKY {
-            return Err(Error::Faults(format!("there is no fault `{word}`; `--faults list` prints them")));
         }
     }
     match chosen.is_empty() {
@@ -156,12 +170,19 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_understood_or_refused() {
-        let names = |text: &str| chosen(text).map(|faults| faults.iter().map(|fault| fault.name).collect::<Vec<_>>());
+        let on = |text: &str, machines| {
+            chosen(text, machines).map(|faults| faults.iter().map(|fault| fault.name).collect::<Vec<_>>())
+        };
+        let names = |text: &str| on(text, Infrastructure::Proxmox);
         assert_eq!(names("pve-slow-tasks, core-errors,pve-slow-tasks").unwrap(), ["pve-slow-tasks", "core-errors"]);
         let flaky = names("flaky").unwrap();
         assert!(flaky.contains(&"pve-lost-replies") && !flaky.contains(&"pve-foreign-ids"), "{flaky:?}");
         assert_eq!(names("flaky,pve-foreign-ids").unwrap().len(), flaky.len() + 1);
         assert_eq!(names("flaky,core-errors").unwrap(), flaky);
+        assert!(!flaky.iter().any(|name| name.starts_with("toy-")), "{flaky:?}");
+        let toy = on("flaky", Infrastructure::Toy).unwrap();
+        assert!(toy.contains(&"toy-errors") && !toy.iter().any(|name| name.starts_with("pve-")), "{toy:?}");
+        assert_eq!(names("toy-errors").unwrap(), ["toy-errors"], "whoever names it means it");
         assert!(names("core-eror").unwrap_err().to_string().contains("`core-eror`"));
         assert!(names(" , ").is_err());
     }
@@ -173,5 +194,21 @@ mod tests {
             let row = format!("| `{}` | {} |", fault.name, fault.says);
             assert!(page.contains(&row), "docs/lab-faults.md lacks this row, or says it otherwise:\n{row}");
         }
+    }
+
+    #[test]
+    fn every_fault_that_a_test_meets_has_a_name_or_is_always_there() {
+        let page = include_str!("../../../docs/faults.md");
+        let mut rows = 0;
+        for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |")) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [_, _, by] = cells[..] else { panic!("not three cells: {row}") };
+            rows += 1;
+            for word in by.split(", ").filter(|word| *word != "always") {
+                let name = word.trim_matches('`');
+                assert!(all().any(|fault| fault.name == name), "no fault is called {word}:\n{row}");
+            }
+        }
+        assert!(rows >= 100, "{rows}");
     }
 }

@@ -121,13 +121,26 @@ fn main() -> ExitCode {
             up::list_faults();
             Ok(())
         }
-        Command::Up { dir, scale, free_ports, preinstalled, proxmox, seed, faults, machines, binary, plugins } => {
+        Command::Up {
+            dir,
+            fresh,
+            scale,
+            free_ports,
+            preinstalled,
+            proxmox,
+            seed,
+            faults,
+            machines,
+            binary,
+            plugins,
+        } => {
             let ports = if free_ports { Ports::default() } else { Ports::usual() };
             let directory = Some(dir.clone());
             let proxmox = lab_pve::Settings::new(proxmox).with_scale(1.0 / scale as f64);
             let lab = Options { directory, ports, preinstalled, seed, proxmox, ..Options::scaled(scale) };
-            let infrastructure = machines.into();
-            match faults.as_deref().map_or(Ok(Vec::new()), faults::chosen) {
+            let infrastructure: Infrastructure = machines.into();
+            let chosen = |text: &str| faults::chosen(text, infrastructure);
+            match faults.as_deref().map_or(Ok(Vec::new()), chosen) {
                 Ok(faults) => runtime.block_on(up::run(up::Options {
                     lab,
                     directory: dir,

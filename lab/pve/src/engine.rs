@@ -37,7 +37,9 @@ impl Pve {
     }
 
     fn broadcast(&mut self) {
-        for vm in self.store.vms_mut() {
+        // Nothing is heard of the nodes while they are silent; what was heard last stands.
+        let heard = if self.faults.stale_index { None } else { Some(self.store.vms_mut()) };
+        for vm in heard.into_iter().flatten() {
             let shown = Broadcast { name: vm.name(), running: vm.running.is_some() };
             vm.broadcast = Some(shown);
         }

@@ -105,6 +105,10 @@ pub enum Fault {
     /// A node goes down at once, its workers are killed and its VMs are off; it is back after so many milliseconds (before scaling)
     /// and starts those that start with it.
     Reboot(String, u64),
+    /// The datacenter's options reserve tags for those with Sys.Modify on `/`, or no longer.
+    TagsReserved(bool),
+    /// Nodes no longer broadcast names and power states of their VMs, or do so again.
+    StaleIndex(bool),
     /// The clocks of all nodes are so many seconds ahead.
     ClockAhead(i64),
 }
@@ -152,6 +156,8 @@ pub(crate) struct Faults {
     pub whens: Vec<(On, Fault)>,
     pub token_refused: bool,
     pub no_quorum: bool,
+    pub stale_index: bool,
+    pub tags_reserved: bool,
     pub clock_ahead: i64,
 }
 

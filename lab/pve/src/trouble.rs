@@ -58,6 +58,8 @@ impl Pve {
             }
             Fault::TokenRefused(refused) => faults.token_refused = refused,
             Fault::NoQuorum(lost) => faults.no_quorum = lost,
+            Fault::TagsReserved(reserved) => faults.tags_reserved = reserved,
+            Fault::StaleIndex(stale) => faults.stale_index = stale,
             Fault::Reboot(node, millis) => self.reboot(node, millis),
             Fault::ClockAhead(seconds) => faults.clock_ahead = seconds,
         }

@@ -112,3 +112,33 @@ fn a_cloud_init_drive_goes_with_two_privileges() {
         }
     }
 }
+
+#[test]
+fn an_index_that_stands_still_knows_no_name_of_what_is_new() {
+    let mut client = fast();
+    client.pve.fault(Fault::StaleIndex(true));
+    client.clone(104);
+    let row = |client: &mut Client| {
+        let rows = client.ok("GET", "/cluster/resources?type=vm", &[]);
+        rows.as_array().unwrap().iter().find(|row| row["vmid"] == 104).unwrap().clone()
+    };
+    client.now += 60_000;
+    let stale = row(&mut client);
+    assert_eq!((stale["status"].as_str(), stale.get("name")), (Some("unknown"), None));
+    client.pve.fault(Fault::StaleIndex(false));
+    client.now += 2_000;
+    assert_eq!(row(&mut client)["status"], "stopped");
+}
+
+#[test]
+fn reserved_tags_may_stay_and_no_other_may_come() {
+    let mut client = fast();
+    client.clone(104);
+    client.ok("PUT", CONFIG, &[("tags", "old")]);
+    client.pve.fault(Fault::TagsReserved(true));
+    let refused = client.fails("PUT", CONFIG, &[("tags", "old;new")]);
+    assert_eq!(refused, (403, "Permission check failed (/, Sys.Modify for modifying tag 'new')".to_owned()));
+    client.ok("PUT", CONFIG, &[("tags", "Old")]);
+    client.pve.fault(Fault::TagsReserved(false));
+    client.ok("PUT", CONFIG, &[("tags", "old;new")]);
+}

@@ -159,6 +159,93 @@ async fn one_refused_property_does_not_take_the_others_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn properties_that_core_refuses_without_naming_them_are_left_out_one_by_one() {
+    let mut row = Row::of("400, several properties refused, none named", COMPLETE);
+    let scene = scene().await;
+    inject(&scene, Fault::refusal(at(COMPLETE), 2, 400, "invalid input: validation failed: 2 errors"));
+    let service = scene.order_with("shop", one_machine()).await;
+    row.seen(&scene, &service, Ends::Completed).await;
+    let properties = scene.service(&service).properties.unwrap();
+    assert!(properties.contains_key("kubeconfig") && !properties.contains_key("nodes"), "{properties:?}");
+    row.also("what matters most is there");
+    row.left_nothing(&scene, &service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_the_lifecycle_has_no_place_for_is_told() {
+    let mut row = Row::of("400, no transition", COMPLETE);
+    let scene = scene().await;
+    let words = "invalid input: no valid transition found for action create from state New";
+    inject(&scene, Fault::refusal(at(COMPLETE), 1, 400, words));
+    let service = scene.order_with("shop", one_machine()).await;
+    row.seen(&scene, &service, Ends::Failed("NO_TRANSITION:")).await;
+    row.left_nothing(&scene, &service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_core_refuses_is_looked_into_and_tried_again() {
+    survived("400, claimed already", CLAIM, |matching| {
+        Fault::refusal(matching, 1, 400, "invalid input: cannot claim a job not in pending status")
+    })
+    .await;
+    let words = "cannot load resource: resource not found: sql: no rows in result set";
+    survived("403, job unknown", CLAIM, |matching| Fault::refusal(matching, 1, 403, words)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_type_does_not_know_is_dropped_and_missed_by_nobody() {
+    let mut row = Row::of("dropped properties: unknown to the type", COMPLETE);
+    let mut scene = Scene::prepare(Plan { infrastructure: Infrastructure::Toy, ..Plan::default() }).await;
+    let path = format!("/service-types/{}", scene.registration.service_type);
+    let mut schema = scene.customer.call(Method::GET, &path, None).await.unwrap()["propertySchema"].take();
+    let written = ["apiEndpoint", "clusterCa", "nodes", "kubeconfig"];
+    for name in written {
+        assert!(schema["properties"].as_object_mut().unwrap().remove(name).is_some(), "{name}");
+    }
+    scene.customer.call(Method::PATCH, &path, Some(&json!({"propertySchema": schema}))).await.unwrap();
+    scene.run().await;
+    let mut wanted = one_machine();
+    wanted["colour"] = json!("red");
+    let service = scene.order_with("shop", wanted).await;
+    row.seen(&scene, &service, Ends::Completed).await;
+    let properties = scene.service(&service).properties.unwrap();
+    assert!(written.iter().chain(&["colour"]).all(|name| !properties.contains_key(*name)), "{properties:?}");
+    let endpoint = record(&scene, &service)["endpoint"].clone();
+    assert!(endpoint.as_str().is_some_and(|text| text.starts_with("https://")), "{endpoint}");
+    row.also("the record has what the properties have not");
+    row.left_nothing(&scene, &service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_properties_is_deleted_all_the_same() {
+    let mut row = Row::of("dropped properties: none left when it is deleted", "service.properties");
+    let scene = scene().await;
+    let service = scene.order_with("shop", one_machine()).await;
+    scene.completed(&service).await;
+    inject(&scene, Fault::WipeProperties);
+    assert!(scene.service(&service).properties.is_none());
+    scene.customer.delete(&service).await.unwrap();
+    row.seen(&scene, &service, Ends::Completed).await;
+    row.nothing(&scene);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_lost_its_properties_is_refused() {
+    let mut row = Row::of("dropped properties: none left when it is created", "service.properties");
+    let mut scene = Scene::prepare(Plan { infrastructure: Infrastructure::Toy, ..Plan::default() }).await;
+    // A create that is called again has no parameters: what is wanted stands in the service alone.
+    let service = scene.order_with("shop", json!({"kubernetesVersion": "v1.34.1", "nodePools": []})).await;
+    scene.run().await;
+    row.seen(&scene, &service, Ends::Failed("BAD_PROPERTIES:")).await;
+    let first = scene.newest_job(&service).unwrap().meta.id;
+    inject(&scene, Fault::WipeProperties);
+    scene.customer.call(Method::POST, &format!("/services/{service}/create"), None).await.unwrap();
+    wait::until("the next job", || scene.newest_job(&service).filter(|job| job.meta.id != first)).await;
+    row.seen(&scene, &service, Ends::Failed("NO_PROPERTIES:")).await;
+    row.left_nothing(&scene, &service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_answers_only_take_time() {
     survived("slow answers", ANY, |matching| Fault::Delay { matching, times: 20, millis: 400 }).await;
 }
@@ -240,6 +327,7 @@ async fn a_token_that_died_is_replaced_while_the_daemon_runs() {
 async fn a_403_on_the_queue_is_waited_out() {
     let words = "authentication failed: no valid identity found";
     survived("403 for a while", PENDING, |matching| Fault::refusal(matching, 3, 403, words)).await;
+    survived("403 when a job is settled", COMPLETE, |matching| Fault::refusal(matching, 1, 403, words)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

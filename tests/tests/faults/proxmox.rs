@@ -3,7 +3,7 @@
 //! A machine is ordered while something goes wrong. The lab's own state says what came of it.
 
 use agentkube_tests::report::{Ends, Row};
-use agentkube_tests::{Plan, Scene, one_machine, wait};
+use agentkube_tests::{Found, Plan, Scene, one_machine, wait};
 use lab_pve::{Fault, Lock, On, Pve, Release, Settings, Task, TaskFault};
 
 const BOTH: [Release; 2] = [Release::V8_4, Release::V9_1];
@@ -137,6 +137,10 @@ async fn tasks_end_in_every_way() {
         survived(&scene, ("task: end delayed", "qmclone, qmstart, imgcopy", "qmclone"), slow.into()).await;
         let warns = ["qmclone", "qmstart", "imgcopy"].map(|kind| task(kind, TaskFault::Warns));
         survived(&scene, ("task: WARNINGS", "qmclone, qmstart, imgcopy", "WARNINGS: 1"), warns.into()).await;
+        let locked = "can't lock file '/var/lock/qemu-server/lock-20000.conf' - got timeout";
+        let fails = ["qmclone", "qmconfig", "qmstart"].map(|kind| task(kind, TaskFault::Fails(locked.to_owned())));
+        let case = ("task: lock timeout after success", "qmclone, qmconfig, qmstart", locked);
+        survived(&scene, case, fails.into()).await;
         let killed = ["imgcopy", "qmstart", "qmconfig", "qmstop"].map(|kind| task(kind, TaskFault::Killed));
         let case = ("task: unexpected status", "imgcopy, qmstart, qmconfig, qmstop", "unexpected status");
         survived(&scene, case, killed.into()).await;
@@ -155,6 +159,36 @@ async fn a_clone_whose_worker_is_killed_is_left_to_people() {
     row.also(format!("another number is taken; {} with `lock: clone` is named in the log", left.join("")));
     assert!(scene.log().contains("the number is not free"), "the log names it");
     row.left_nothing(&scene, &service).await;
+}
+
+/// A token may not skip locks: the text says what root has to do, and the delete goes on by itself once that is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lock_of_a_dead_worker_is_told_until_root_takes_it_out() {
+    for release in BOTH {
+        let scene = scene(release).await;
+        for (fault, command) in [("dead lock: a clone died", "qm unlock"), ("dead lock: a destroy died", "qm destroy")]
+        {
+            let mut row = Row::of(fault, "DELETE /nodes/{node}/qemu/{vmid}");
+            row.also(told(&scene));
+            let service = scene.order_with("shop", one_machine()).await;
+            scene.completed(&service).await;
+            let vmid = scene.lab.proxmox(|pve| pve.vms().find(|vm| !vm.template()).map(|vm| vm.vmid)).unwrap();
+            let (dies, done_by_root) = match command {
+                "qm unlock" => (Fault::ConfigLock(vmid, Some("clone".to_owned())), Fault::ConfigLock(vmid, None)),
+                _ => (task("qmdestroy", TaskFault::Killed), Fault::Vanish(vmid)),
+            };
+            inject(&scene, vec![dies]);
+            scene.customer.delete(&service).await.unwrap();
+            row.seen(&scene, &service, Ends::Failed("MACHINE_LOCKED:")).await;
+            let (error, words) = (scene.newest_job(&service).unwrap().error, format!("{command} {vmid}"));
+            assert!(error.contains(&words), "{error}");
+            assert_eq!((scene.found().vms, scene.service(&service).status.as_str()), (1, "Error"));
+            inject(&scene, vec![done_by_root]);
+            scene.settles(&Found::nothing()).await;
+            row.also("once that is done, the delete goes on by itself");
+            row.left_nothing(&scene, &service).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -299,6 +333,8 @@ async fn what_only_people_can_mend_fails_with_its_code() {
             failed(&scene, fault, "token", "PERMISSION_MISSING", missing(true)).await;
             inject(&scene, missing(false));
         }
+        failed(&scene, "tags reserved", CONFIG, "PERMISSION_MISSING", vec![Fault::TagsReserved(true)]).await;
+        inject(&scene, vec![Fault::TagsReserved(false)]);
         failed(&scene, "template gone", "VM 9000", "TEMPLATE_MISSING", vec![Fault::Vanish(9000)]).await;
     }
 }

@@ -15,6 +15,13 @@ pub(super) const ALL: &[Named] = &[
         end: None,
     },
     Named {
+        name: "admin-lost-requests",
+        says: "A request never reaches the admin API server.",
+        passes: true,
+        strike: |servers, _| admin(servers, FaultKind::DropRequest),
+        end: None,
+    },
+    Named {
         name: "admin-errors",
         says: "The admin API server answers with 429, 500 or 503.",
         passes: true,
@@ -30,6 +37,54 @@ pub(super) const ALL: &[Named] = &[
         passes: true,
         strike: |servers, _| admin(servers, FaultKind::Delay(servers.scaled(10_000))),
         end: None,
+    },
+    Named {
+        name: "admin-conflicts",
+        says: "Somebody else changes a control plane just before the next change of one: 409.",
+        passes: true,
+        strike: |servers, _| fault(servers, Fault::new("PATCH", PLANES, 1, FaultKind::Conflict)),
+        end: None,
+    },
+    Named {
+        name: "admin-closed-watches",
+        says: "The admin API server closes every watch.",
+        passes: true,
+        strike: |servers, _| servers.admin.with(|cluster, _, _| cluster.admin_mut().end_watches()),
+        end: None,
+    },
+    Named {
+        name: "admin-lost-places",
+        says: "The admin API server forgets its history: every watch ends with 410 Gone.",
+        passes: true,
+        strike: |servers, _| {
+            servers.admin.with(|cluster, _, _| {
+                cluster.admin_mut().compact();
+                cluster.admin_mut().expire_watches();
+            });
+        },
+        end: None,
+    },
+    Named {
+        name: "admin-quota",
+        says: "For a while a quota has no room for anything new in the namespaces of clusters: 403.",
+        passes: false,
+        strike: |servers, _| fault(servers, Fault::new("POST", "/namespaces/k", u32::MAX, FaultKind::Quota)),
+        end: Some(|servers| servers.admin.with(|cluster, _, _| cluster.admin_mut().mend())),
+    },
+    Named {
+        name: "admin-missing-verb",
+        says: "For a while the agent's role lacks the verb `patch` on control planes: 403.",
+        passes: false,
+        strike: |servers, _| {
+            servers
+                .admin
+                .with(|cluster, now, _| cluster.withdraw("agentkube", (GROUP, "tenantcontrolplanes"), "patch", now));
+        },
+        end: Some(|servers| {
+            servers
+                .admin
+                .with(|cluster, now, _| cluster.bestow("agentkube", (GROUP, "tenantcontrolplanes"), "patch", now));
+        }),
     },
     Named {
         name: "tenant-lost-replies",
@@ -56,6 +111,20 @@ pub(super) const ALL: &[Named] = &[
         end: None,
     },
     Named {
+        name: "kamaji-slow-pods",
+        says: "The first pods of a new control plane take ten seconds more: it is NotReady first.",
+        passes: true,
+        strike: |servers, _| switch(servers, AdminFault::SlowPods(servers.scaled(10_000))),
+        end: Some(|servers| switch(servers, AdminFault::SlowPods(0))),
+    },
+    Named {
+        name: "kamaji-late-checksum",
+        says: "The checksum of the bootstrap-token phase comes ten seconds later than Ready.",
+        passes: true,
+        strike: |servers, _| switch(servers, AdminFault::ChecksumLate(servers.scaled(10_000))),
+        end: Some(|servers| switch(servers, AdminFault::ChecksumLate(0))),
+    },
+    Named {
         name: "kamaji-webhook-down",
         says: "Kamaji's webhooks do not answer for a while: writes of its objects fail with 500.",
         passes: true,
@@ -75,6 +144,19 @@ pub(super) const ALL: &[Named] = &[
         passes: true,
         strike: |servers, _| {
             planes(servers, |cluster, namespace, name, now, _| cluster.rotate_kubeconfig(namespace, name, now));
+        },
+        end: None,
+    },
+    Named {
+        name: "kamaji-rotated-ca",
+        says: "Kamaji makes a new CA: machines that joined before trust the control plane no more.",
+        passes: false,
+        strike: |servers, _| {
+            planes(servers, |cluster, namespace, name, now, _| {
+                if let Err(error) = cluster.rotate_authority(namespace, name, now) {
+                    tracing::warn!(%error, "no new CA");
+                }
+            });
         },
         end: None,
     },
@@ -108,6 +190,27 @@ pub(super) const ALL: &[Named] = &[
         end: Some(|servers| switch(servers, AdminFault::DeletionStuck(false))),
     },
     Named {
+        name: "kamaji-stuck-namespaces",
+        says: "Namespaces under deletion do not go away for a while.",
+        passes: true,
+        strike: |servers, _| switch(servers, AdminFault::NamespacesStuck(true)),
+        end: Some(|servers| switch(servers, AdminFault::NamespacesStuck(false))),
+    },
+    Named {
+        name: "kamaji-store-not-ready",
+        says: "The DataStore is not ready for a while: no control plane's deletion comes to an end.",
+        passes: true,
+        strike: |servers, _| switch(servers, AdminFault::StoreReady(false)),
+        end: Some(|servers| switch(servers, AdminFault::StoreReady(true))),
+    },
+    Named {
+        name: "kamaji-host-name",
+        says: "The load balancer gives host names for a while, which Kamaji does not take.",
+        passes: false,
+        strike: |servers, _| switch(servers, AdminFault::Balancer(Balancer::Hostname)),
+        end: Some(|servers| switch(servers, AdminFault::Balancer(Balancer::Works))),
+    },
+    Named {
         name: "kamaji-no-address",
         says: "The load balancer has no addresses left: a new control plane never gets one.",
         passes: false,
@@ -121,8 +224,15 @@ fn status(random: &mut Random) -> FaultKind {
     FaultKind::Status { code, retry_after: random.one_in(2).then_some(1) }
 }
 
+const GROUP: &str = "kamaji.clastix.io";
+const PLANES: &str = "/tenantcontrolplanes";
+
 fn admin(servers: &Servers, kind: FaultKind) {
-    servers.admin.with(|cluster, _, _| cluster.admin_mut().fault(Fault::new("", "/", 1, kind)));
+    fault(servers, Fault::new("", "/", 1, kind));
+}
+
+fn fault(servers: &Servers, fault: Fault) {
+    servers.admin.with(|cluster, _, _| cluster.admin_mut().fault(fault));
 }
 
 fn switch(servers: &Servers, fault: AdminFault) {

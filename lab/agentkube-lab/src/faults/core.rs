@@ -1,6 +1,6 @@
 //! What befalls Fulcrum Core: requests about jobs, which only an agent sends.
 
-use lab_core::{Fault, Matching};
+use lab_core::{Fault, Matching, Settings};
 use lab_wire::Random;
 
 use super::{Named, Servers, pick};
@@ -39,22 +39,128 @@ pub(super) const ALL: &[Named] = &[
     },
     Named {
         name: "core-restart",
-        says: "Core's process starts again on the same database.",
+        says: "Core's process starts again on the same database; until then no request of an agent arrives.",
         passes: true,
-        strike: |servers, _| servers.core.with(|core, now, random| core.boot(now, random)),
+        strike: |servers, _| {
+            servers.core.with(|core, now, random| {
+                core.boot(now, random);
+                for path in [JOBS, "/api/v1/agents"] {
+                    core.fault(Fault::DropRequest { matching: Matching::new("", path), times: u32::MAX });
+                }
+            });
+        },
+        end: Some(clear),
+    },
+    Named {
+        name: "core-panics",
+        says: "Core's handler panics at a request about jobs: 500 without a body, and no effect.",
+        passes: true,
+        strike: |servers, _| on(servers, |matching| Fault::panic(matching, 1)),
         end: None,
     },
     Named {
-        name: "core-token-expired",
-        says: "The agent's token expires, and stays so until somebody makes another.",
+        name: "core-database",
+        says: "Core's database fails at a request about jobs: 500 with SQLSTATE, JSON that calls itself text/plain.",
+        passes: true,
+        strike: |servers, _| refuse(servers, "", 500, "ERROR: deadlock detected (SQLSTATE 40P01)"),
+        end: None,
+    },
+    Named {
+        name: "core-forbidden",
+        says: "Core does not know the agent at a request about jobs: 403, as for a token that is dead.",
+        passes: true,
+        strike: |servers, _| refuse(servers, "", 403, "authentication failed: no valid identity found"),
+        end: None,
+    },
+    Named {
+        name: "core-claim-races",
+        says: "Claims are not atomic: for a while a second claim of a job may succeed too.",
+        passes: true,
+        strike: |servers, _| reconfigure(servers, |settings| settings.claim_race_ms = 60_000),
+        end: Some(|servers| reconfigure(servers, |settings| settings.claim_race_ms = 0)),
+    },
+    Named {
+        name: "core-taken-ids",
+        says: "Another service holds the agent instance id of the next job that is completed: 500 with SQLSTATE 23505.",
+        passes: true,
+        strike: |servers, _| {
+            let words = "ERROR: duplicate key value violates unique constraint \"service_agent_instance_id_uniq\" (SQLSTATE 23505)";
+            refuse(servers, COMPLETE, 500, words);
+        },
+        end: None,
+    },
+    Named {
+        name: "core-refused-properties",
+        says: "Core refuses properties of the next job that is completed: 400, at times without saying which.",
         passes: false,
-        strike: |servers, _| servers.core.with(|core, _, _| core.fault(Fault::ExpireTokens { name: None })),
+        strike: |servers, random| {
+            let words = [
+                "invalid input: validation failed: nodes: expected integer, got string",
+                "invalid input: validation failed: 2 errors",
+            ];
+            refuse(servers, COMPLETE, 400, pick(random, &words).copied().unwrap_or_default());
+        },
+        end: None,
+    },
+    Named {
+        name: "core-wiped-properties",
+        says: "Every service loses its properties, as by an update without parameters that another agent of the provider completed.",
+        passes: false,
+        strike: |servers, _| servers.core.with(|core, _, _| core.fault(Fault::WipeProperties)),
+        end: None,
+    },
+    Named {
+        name: "core-job-timeouts",
+        says: "Core's job maintenance fails every job that is open, and leaves the services as they are.",
+        passes: false,
+        strike: |servers, _| {
+            reconfigure(servers, |settings| (settings.job_maintenance, settings.job_timeout_ms) = (Some(20), 1));
+        },
+        end: Some(|servers| {
+            reconfigure(servers, |settings| {
+                let usual = Settings::default();
+                (settings.job_maintenance, settings.job_timeout_ms) = (usual.job_maintenance, usual.job_timeout_ms);
+            });
+        }),
+    },
+    Named {
+        name: "core-token-expired",
+        says: "The agent's token expires, once, and stays so until somebody makes another.",
+        passes: false,
+        strike: |servers, _| {
+            servers.core.with(|core, _, _| {
+                // Whoever has mended it is left in peace.
+                if core.store().tokens.iter().all(|token| token.expires > 0) {
+                    core.fault(Fault::ExpireTokens { name: None });
+                }
+            });
+        },
         end: None,
     },
 ];
 
+const JOBS: &str = "/api/v1/jobs";
+const COMPLETE: &str = "/complete";
+
 fn on(servers: &Servers, fault: impl FnOnce(Matching) -> Fault) {
-    servers.core.with(|core, _, _| core.fault(fault(Matching::new("", "/api/v1/jobs"))));
+    servers.core.with(|core, _, _| core.fault(fault(Matching::new("", JOBS))));
+}
+
+/// The next request about jobs whose path ends so is refused in Core's own form.
+fn refuse(servers: &Servers, ending: &str, status: u16, words: &str) {
+    on(servers, |matching| Fault::refusal(matching.ending(ending), 1, status, words));
+}
+
+fn clear(servers: &Servers) {
+    servers.core.with(|core, _, _| core.clear_faults());
+}
+
+fn reconfigure(servers: &Servers, change: impl FnOnce(&mut Settings)) {
+    servers.core.with(|core, now, _| {
+        let mut settings = core.settings().clone();
+        change(&mut settings);
+        core.reconfigure(settings, now);
+    });
 }
 
 fn errors(servers: &Servers, random: &mut Random) {

@@ -140,6 +140,9 @@ fn check(pve: &Pve, call: &Call) -> Result<(Change, Millis), Failure> {
         if is_indexed(key, "net") {
             may_use_bridge(pve, call, key, value).map_err(Failure::denied)?;
         }
+        if key == "tags" && pve.faults.tags_reserved {
+            may_use_tags(pve, call, vm.config.get("tags").map_or("", String::as_str), value)?;
+        }
         change.set.insert(key.to_owned(), value.to_owned());
     }
     for key in split(call.args.word("delete")) {
@@ -175,6 +178,15 @@ fn demand(pve: &Pve, call: &Call, key: &str, cdrom: bool) -> Result<(), Failure>
         Takes::Root => Err(Failure::died(format!("only root can set '{key}' config"))),
         Takes::OneOf([one]) => pve.access().check(&call.who, &path, &[one]).map_err(Failure::denied),
         Takes::OneOf(several) => pve.access().check_any(&call.who, &path, several).map_err(Failure::denied),
+    }
+}
+
+/// Of reserved tags, those that are there may stay.
+fn may_use_tags(pve: &Pve, call: &Call, has: &str, wants: &str) -> Result<(), Failure> {
+    let new = split(wants).find(|tag| !split(has).any(|old| old.eq_ignore_ascii_case(tag)));
+    match new.filter(|_| !pve.access().has(&call.who, "/", "Sys.Modify")) {
+        Some(tag) => Err(Failure::denied(format!("Permission check failed (/, Sys.Modify for modifying tag '{tag}')"))),
+        None => Ok(()),
     }
 }
 
