@@ -30,6 +30,11 @@ pub struct Registration {
     pub consumer: String,
 }
 
+/// How long Core is left alone before a request is sent again; then twice as long, and so on.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest such time.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+
 /// The two types that ship with the job-source plugin.
 const SERVICE_TYPE: &str = include_str!("../../../plugins/fulcrum/service-type.json");
 const AGENT_TYPE: &str = include_str!("../../../plugins/fulcrum/agent-type.json");
@@ -55,17 +60,40 @@ impl Customer {
         Ok(Customer { client, base: format!("{}/api/v1", access.core.url), token: access.core.admin_token.clone() })
     }
 
-    /// One request; anything but success is an error.
+    /// One request; anything but success is an error. What Core could not take now, and what changes nothing and got no answer, is
+    /// sent again; of what changes something it is unknown then whether it arrived.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.once(&method, path, body).await {
+                Err(Error::Core { again: true, wait: asked, .. }) if wait <= LONGEST_WAIT => {
+                    tokio::time::sleep(wait.max(Duration::from_secs(asked.unwrap_or(0)))).await;
+                    wait *= 2;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn once(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.map_err(trouble)?;
+        let reads = *method == Method::GET;
+        let lost = |error: reqwest::Error| Error::Core {
+            again: reads || error.is_connect(),
+            wait: None,
+            text: format!("{method} {path}: Core does not answer: {}", with_causes(&error)),
+        };
+        let response = request.send().await.map_err(lost)?;
         let status = response.status();
-        let text = response.text().await.map_err(trouble)?;
+        let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let text = response.text().await.map_err(lost)?;
         if !status.is_success() {
-            return Err(Error::Daemon(format!("{method} {path}: {status} {text}")));
+            // 429 and 503 are said before anything happened.
+            let again = matches!(status.as_u16(), 429 | 503) || (reads && status.is_server_error());
+            return Err(Error::Core { text: format!("{method} {path}: {status} {text}"), again, wait: after });
         }
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
@@ -156,4 +184,10 @@ const METRICS: [&str; 9] = [
 
 fn trouble(error: reqwest::Error) -> Error {
     Error::Daemon(format!("Core: {error}"))
+}
+
+/// An error with what is behind it: `reqwest` says only that sending failed.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Why the lab could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,38 @@ pub enum Error {
     /// Faults were named that are not known.
     #[error("{0}")]
     Faults(String),
+    /// A lab's directory cannot be taken: `LAB_DIR_IN_USE` or `LAB_DIR_USED`, and what to do.
+    #[error("{0}")]
+    Directory(String),
+    /// Core refused a request, or could not be reached.
+    #[error("{text}")]
+    Core {
+        /// What was asked, and what came of it.
+        text: String,
+        /// Whether the same request may be sent again.
+        again: bool,
+        /// Seconds that Core wants to be left alone for first.
+        wait: Option<u64>,
+    },
     /// Anything else the operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl Error {
+    pub(crate) fn in_use(directory: &Path, who: &str) -> Self {
+        Error::Directory(format!("LAB_DIR_IN_USE: {}: {who}", directory.display()))
+    }
+
+    /// There is a daemon's data directory: that of a lab's daemon, or some other.
+    pub(crate) fn used(directory: &Path, by_a_lab: bool) -> Self {
+        let data = directory.join("data").display().to_string();
+        Error::Directory(match by_a_lab {
+            true => format!(
+                "LAB_DIR_USED: {data} is what the daemon of an earlier lab knows, and all of it ended with that lab; start with --fresh, \
+                 which removes it, or choose another directory with --dir"
+            ),
+            false => format!("LAB_DIR_USED: {data} is not of a lab; choose another directory with --dir"),
+        })
+    }
 }

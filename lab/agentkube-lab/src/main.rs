@@ -26,6 +26,9 @@ enum Command {
         /// Where lab.json, certificates, tokens, the kubeconfig and agentkube.toml go.
         #[arg(long, default_value = "agentkube-lab.d")]
         dir: PathBuf,
+        /// Remove what a daemon of an earlier lab left in the directory: that lab's clusters are gone, and its journal with them.
+        #[arg(long)]
+        fresh: bool,
         /// Everything takes this many times less than in the real world.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         scale: u64,
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
                 Ok(faults) => runtime.block_on(up::run(up::Options {
                     lab,
                     directory: dir,
+                    fresh,
                     infrastructure,
                     faults,
                     binary,

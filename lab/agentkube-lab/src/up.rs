@@ -1,4 +1,8 @@
 //! `agentkube-lab up`: everything that an agentkube needs, and what to type then.
+//!
+//! - `claim`: the directory, which belongs to one lab at a time.
+
+mod claim;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +15,8 @@ use crate::lab::{self, Lab};
 use crate::order::REGISTRATION;
 use crate::{Error, Tools};
 
+use claim::Claim;
+
 /// What the lab is brought up with.
 #[derive(Debug)]
 pub struct Options {
@@ -18,6 +24,8 @@ pub struct Options {
     pub lab: lab::Options,
     /// Where addresses, credentials and the configuration go.
     pub directory: PathBuf,
+    /// Whether what a daemon of an earlier lab left in the directory is removed.
+    pub fresh: bool,
     /// Where the configuration says that machines are made.
     pub infrastructure: Infrastructure,
     /// What befalls the servers; nothing when empty.
@@ -32,8 +40,14 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<(), Error> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (scale, seed) = (options.lab.scale, options.lab.seed);
+    let claim = Claim::take(&options.directory, options.fresh)?;
     let lab = Lab::start(options.lab).await?;
     println!("The lab is up, {scale} times as fast as the real world.");
+    if claim.again {
+        println!(
+            "An earlier lab of this directory is gone, with its clusters, certificates and tokens: all of these are new."
+        );
+    }
     for line in lab.access().lines() {
         println!("  {line}");
     }

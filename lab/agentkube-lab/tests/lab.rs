@@ -4,10 +4,14 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use agentkube_lab::Lab;
+use agentkube_lab::customer::{Customer, shipped_types};
+use agentkube_lab::daemon::Infrastructure;
+use agentkube_lab::faults::{self, Weather};
 use agentkube_lab::lab::{Options, PROXMOX, TOY};
 use agentkube_lab::machine::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lab_core::{Fault, Matching};
 use lab_wire::{Random, rfc3339};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -209,4 +213,52 @@ async fn a_machine_of_proxmox_ve_reads_the_cloud_init_drive() {
     })
     .await;
     assert!(report.to_string().contains(&machine.addresses[0].address), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_has_patience_with_core_and_orders_nothing_twice() {
+    let lab = Lab::start(Options::scaled(100)).await.unwrap();
+    let (service_type, agent_type) = shipped_types().unwrap();
+    let customer = Customer::new(lab.access()).unwrap();
+    let registration = customer.register(&service_type, &agent_type).await.unwrap();
+    let wanted = || json!({"kubernetesVersion": "v1.35.2", "nodePools": {"a": {"count": 1}}});
+    let on = |method: &str, path: &str| Matching::new(method, &format!("/api/v1{path}"));
+    let fault = |fault| lab.core(|core| core.fault(fault));
+
+    fault(Fault::Answer { matching: on("POST", "/services"), times: 2, status: 503, retry_after: Some(1) });
+    let began = Instant::now();
+    let service = customer.order(&registration, "shop", wanted()).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(2), "Core said how long");
+    fault(Fault::DropReply { matching: on("GET", "/jobs"), times: 2 });
+    fault(Fault::panic(on("GET", "/jobs"), 1));
+    assert_eq!(customer.job(&service, "create").await.unwrap().unwrap()["status"], "Pending");
+
+    fault(Fault::DropReply { matching: on("POST", "/services"), times: 1 });
+    let doubt = customer.order(&registration, "other", wanted()).await.unwrap_err().to_string();
+    assert!(doubt.contains("POST /services: Core does not answer"), "{doubt}");
+    assert_eq!(lab.core(|core| core.services().len()), 2, "it arrived, and was not sent again");
+    fault(Fault::refusal(on("GET", "/services/"), 3, 403, "no"));
+    assert!(customer.service(&service).await.unwrap_err().to_string().contains("403"));
+    assert_eq!(lab.core(|core| core.log().filter(|logged| logged.status == Some(403)).count()), 1, "a no is a no");
+}
+
+/// Faults by name are for people: whoever mends what one broke must not be struck by it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_expires_once() {
+    let lab = Lab::start(Options::scaled(1000)).await.unwrap();
+    let (service_type, agent_type) = shipped_types().unwrap();
+    let customer = Customer::new(lab.access()).unwrap();
+    let registration = customer.register(&service_type, &agent_type).await.unwrap();
+    let token = |name: &str| {
+        lab.core(|core| core.store().tokens.iter().find(|token| token.name == name).map(|token| token.expires)).unwrap()
+    };
+    let chosen = faults::chosen("core-token-expired", Infrastructure::Proxmox).unwrap();
+    let _weather = Weather::start(lab.servers(), chosen, 1);
+    until("the end of the token", || async { (token("agentkube") == 0).then_some(()) }).await;
+    let second =
+        json!({"name": "second", "role": "agent", "scopeId": registration.agent, "expireAt": "2099-01-01T00:00:00Z"});
+    customer.call(Method::POST, "/tokens", Some(&second)).await.unwrap();
+    // The pauses of this lab are eight milliseconds at most.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(token("second") > 0);
 }
