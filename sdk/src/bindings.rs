@@ -28,8 +28,9 @@ pub mod types {
     pub use crate::fault::Fault;
 }
 
-macro_rules! role {
-    ($module:ident, $world:literal) => {
+/// The exports of one world, which borrow what others share.
+macro_rules! exports {
+    ($module:ident, $world:literal, { $($capabilities:tt)* }) => {
         pub mod $module {
             wit_bindgen::generate!({
                 path: ["../wit/0.1/host", "../wit/0.1/provider"],
@@ -42,47 +43,34 @@ macro_rules! role {
                 runtime_path: "::agentkube_sdk::__private::wit_bindgen::rt",
                 with: {
                     "agentkube:host/types@0.1.0": crate::bindings::types,
-                    "agentkube:host/http@0.1.0": crate::bindings::host::agentkube::host::http,
-                    "agentkube:host/kube@0.1.0": crate::bindings::host::agentkube::host::kube,
-                    "agentkube:host/secrets@0.1.0": crate::bindings::host::agentkube::host::secrets,
-                    "agentkube:host/ledger@0.1.0": crate::bindings::host::agentkube::host::ledger,
-                    "agentkube:host/permits@0.1.0": crate::bindings::host::agentkube::host::permits,
-                    "agentkube:host/reservations@0.1.0": crate::bindings::host::agentkube::host::reservations,
-                    "agentkube:host/clock@0.1.0": crate::bindings::host::agentkube::host::clock,
-                    "agentkube:host/random@0.1.0": crate::bindings::host::agentkube::host::random,
-                    "agentkube:host/log@0.1.0": crate::bindings::host::agentkube::host::log,
-                    "agentkube:host/config@0.1.0": crate::bindings::host::agentkube::host::config,
-                    "agentkube:host/files@0.1.0": crate::bindings::host::agentkube::host::files,
                     "agentkube:provider/types@0.1.0": crate::bindings::host::agentkube::provider::types,
+                    $($capabilities)*
                 },
             });
         }
+    };
+}
+
+macro_rules! role {
+    ($module:ident, $world:literal) => {
+        exports!($module, $world, {
+            "agentkube:host/http@0.1.0": crate::bindings::host::agentkube::host::http,
+            "agentkube:host/kube@0.1.0": crate::bindings::host::agentkube::host::kube,
+            "agentkube:host/secrets@0.1.0": crate::bindings::host::agentkube::host::secrets,
+            "agentkube:host/ledger@0.1.0": crate::bindings::host::agentkube::host::ledger,
+            "agentkube:host/permits@0.1.0": crate::bindings::host::agentkube::host::permits,
+            "agentkube:host/reservations@0.1.0": crate::bindings::host::agentkube::host::reservations,
+            "agentkube:host/clock@0.1.0": crate::bindings::host::agentkube::host::clock,
+            "agentkube:host/random@0.1.0": crate::bindings::host::agentkube::host::random,
+            "agentkube:host/log@0.1.0": crate::bindings::host::agentkube::host::log,
+            "agentkube:host/config@0.1.0": crate::bindings::host::agentkube::host::config,
+            "agentkube:host/files@0.1.0": crate::bindings::host::agentkube::host::files,
+        });
     };
 }
 
 role!(job_source, "agentkube:provider/job-source-plugin@0.1.0");
 role!(control_plane, "agentkube:provider/control-plane-plugin@0.1.0");
 role!(node_provider, "agentkube:provider/node-provider-plugin@0.1.0");
-
-macro_rules! offer {
-    ($module:ident, $world:literal) => {
-        pub mod $module {
-            wit_bindgen::generate!({
-                path: ["../wit/0.1/host", "../wit/0.1/provider"],
-                world: $world,
-                generate_all,
-                pub_export_macro: true,
-                default_bindings_module: "agentkube_sdk::__private",
-                additional_derives: [PartialEq],
-                runtime_path: "::agentkube_sdk::__private::wit_bindgen::rt",
-                with: {
-                    "agentkube:host/types@0.1.0": crate::bindings::types,
-                    "agentkube:provider/types@0.1.0": crate::bindings::host::agentkube::provider::types,
-                },
-            });
-        }
-    };
-}
-
-offer!(bootstrap_log, "agentkube:provider/bootstrap-log-offer@0.1.0");
-offer!(join_material, "agentkube:provider/join-material-offer@0.1.0");
+exports!(bootstrap_log, "agentkube:provider/bootstrap-log-offer@0.1.0", {});
+exports!(join_material, "agentkube:provider/join-material-offer@0.1.0", {});

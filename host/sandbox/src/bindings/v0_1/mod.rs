@@ -24,135 +24,63 @@ pub(crate) use self::job_source::JobSourcePlugin;
 pub(crate) use self::node_provider::NodeProviderPlugin;
 use crate::state::State;
 
-/// The capabilities: what a plugin may import.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-pub(crate) mod host {
-    wasmtime::component::bindgen!({
-        path: ["../../wit/0.1/host"],
-        world: "agentkube:host/capabilities",
-        imports: { default: trappable },
-        exports: { default: async },
-    });
+/// A world each, in a module of its own; `with` says what it borrows from another.
+macro_rules! worlds {
+    ($($(#[$doc:meta])* $module:ident: $world:literal with { $($with:tt)* })*) => {$(
+        $(#[$doc])*
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::unwrap_used,
+            clippy::expect_used,
+            clippy::panic,
+            clippy::indexing_slicing
+        )]
+        pub(crate) mod $module {
+            wasmtime::component::bindgen!({
+                path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
+                world: $world,
+                imports: { default: trappable },
+                exports: { default: async },
+                with: { $($with)* },
+            });
+        }
+    )*};
 }
 
-/// The world of a job source.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-pub(crate) mod job_source_world {
-    wasmtime::component::bindgen!({
-        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
-        world: "agentkube:provider/job-source-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: { "agentkube:host@0.1.0": super::host::agentkube::host },
-    });
-}
+worlds! {
+    /// The capabilities: what a plugin may import.
+    host: "agentkube:host/capabilities" with {}
 
-/// The world of a control-plane provider.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-pub(crate) mod control_plane_world {
-    wasmtime::component::bindgen!({
-        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
-        world: "agentkube:provider/control-plane-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: {
-            "agentkube:host@0.1.0": super::host::agentkube::host,
-            "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
-        },
-    });
-}
+    /// The world of a job source.
+    job_source_world: "agentkube:provider/job-source-plugin" with {
+        "agentkube:host@0.1.0": super::host::agentkube::host,
+    }
 
-/// The world of a node provider.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-pub(crate) mod node_provider_world {
-    wasmtime::component::bindgen!({
-        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
-        world: "agentkube:provider/node-provider-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: {
-            "agentkube:host@0.1.0": super::host::agentkube::host,
-            "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
-        },
-    });
-}
+    /// The world of a control-plane provider.
+    control_plane_world: "agentkube:provider/control-plane-plugin" with {
+        "agentkube:host@0.1.0": super::host::agentkube::host,
+        "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
+    }
 
-/// What a node provider may export beside its role: the log of a machine's first boot.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-pub(crate) mod bootstrap_log_world {
-    wasmtime::component::bindgen!({
-        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
-        world: "agentkube:provider/bootstrap-log-offer",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: {
-            "agentkube:host@0.1.0": super::host::agentkube::host,
-            "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
-        },
-    });
-}
+    /// The world of a node provider.
+    node_provider_world: "agentkube:provider/node-provider-plugin" with {
+        "agentkube:host@0.1.0": super::host::agentkube::host,
+        "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
+    }
 
-/// What a node provider may export beside its role: first-boot data of its own.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-pub(crate) mod join_material_world {
-    wasmtime::component::bindgen!({
-        path: ["../../wit/0.1/host", "../../wit/0.1/provider"],
-        world: "agentkube:provider/join-material-offer",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: {
-            "agentkube:host@0.1.0": super::host::agentkube::host,
-            "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
-        },
-    });
+    /// What a node provider may export beside its role: the log of a machine's first boot.
+    bootstrap_log_world: "agentkube:provider/bootstrap-log-offer" with {
+        "agentkube:host@0.1.0": super::host::agentkube::host,
+        "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
+    }
+
+    /// What a node provider may export beside its role: first-boot data of its own.
+    join_material_world: "agentkube:provider/join-material-offer" with {
+        "agentkube:host@0.1.0": super::host::agentkube::host,
+        "agentkube:provider/types@0.1.0": super::job_source_world::agentkube::provider::types,
+    }
 }
 
 use host::agentkube::host as capability;
