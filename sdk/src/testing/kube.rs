@@ -16,6 +16,7 @@ use crate::{Class, Fault, Result};
 
 type Key = (String, String, String, String, String);
 type Raw = Rc<dyn Fn(&str) -> (u16, String)>;
+type Rival = Rc<dyn Fn(&mut Value)>;
 type Rehearsal = Rc<dyn Fn(&Value) -> Result<Value>>;
 
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Kube {
     /// What the server's roles leave out: connection, group, plural, verb.
     forbidden: BTreeSet<(String, String, String, String)>,
     rehearsals: BTreeMap<String, Rehearsal>,
+    /// How many patches of an object somebody else is still ahead of, and with what change.
+    rivals: BTreeMap<Key, (usize, Rival)>,
     writes: Vec<String>,
 }
 
@@ -72,6 +75,19 @@ impl World {
                 state.kube.store(key, object);
             }
         });
+        self
+    }
+
+    /// Lets somebody else change an object just before each of the next so many patches of it: its version is never the one that was
+    /// read.
+    pub fn change_before_patches(
+        &self,
+        connection: &str,
+        target: &Target,
+        times: usize,
+        change: impl Fn(&mut Value) + 'static,
+    ) -> &Self {
+        self.with(|state| state.kube.rivals.insert(key(connection, target), (times, Rc::new(change))));
         self
     }
 
@@ -152,6 +168,15 @@ impl Kube {
             self.objects.insert(key, object.clone());
         }
         object
+    }
+
+    fn overtake(&mut self, key: &Key) {
+        let Some((left, change)) = self.rivals.get_mut(key).filter(|(left, _)| *left > 0) else { return };
+        *left -= 1;
+        if let Some(mut object) = self.objects.get(key).cloned() {
+            change(&mut object);
+            self.store(key.clone(), object);
+        }
     }
 
     fn of(&self, connection: &str, resource: &Resource) -> impl Iterator<Item = &Value> {
@@ -303,6 +328,7 @@ impl View<'_> {
         let plural = subresource.map_or_else(|| plural.clone(), |name| format!("{plural}/{name}"));
         self.allow(connection, &Resource { plural, ..target.resource.clone() }, "patch", &target.name)?;
         let key = key(connection, target);
+        self.0.kube.overtake(&key);
         let mut object = self.current(&key, preconditions)?;
         match kind {
             PatchKind::Merge | PatchKind::Strategic => merge(&mut object, &parse(patch)?, true),

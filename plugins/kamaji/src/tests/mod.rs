@@ -8,6 +8,7 @@ use agentkube_sdk::prelude::*;
 use agentkube_sdk::testing::{World, check_manifest, kill_at_every_host_call};
 use serde_json::{Value, json};
 
+mod fence;
 mod preflight;
 
 use crate::{Config, Kamaji, manifest, mark, tenant_control_planes};
