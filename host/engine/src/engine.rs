@@ -203,7 +203,13 @@ impl Shared {
         let name = service.as_ref().map(ToString::to_string).unwrap_or_default();
         let shown = if message.is_empty() { kind.text() } else { &message };
         match kind {
-            Kind::Failed | Kind::Retrying | Kind::Undoing | Kind::GaveUp | Kind::Warning | Kind::SourceTrouble => {
+            Kind::Refused
+            | Kind::Failed
+            | Kind::Retrying
+            | Kind::Undoing
+            | Kind::GaveUp
+            | Kind::Warning
+            | Kind::SourceTrouble => {
                 tracing::warn!(service = name, cluster, intent, step, ?kind, duration_ms = duration, "{shown}");
             }
             _ => tracing::info!(service = name, cluster, intent, step, ?kind, duration, "{message}"),

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::Result;
 use crate::engine::{Engine, Shared};
-use crate::journal::{Counts, Intent, LedgerRow, ServiceRecord, StepRecord};
+use crate::journal::{Counts, Intent, LedgerRow, RefusedJob, ServiceRecord, StepRecord};
 use crate::plan::{Action, Known, Plan};
 
 /// What one source's loops leave for others to see.
@@ -117,13 +117,15 @@ pub struct Snapshot {
     pub intents: Vec<Intent>,
     /// Steps of the intents that are not over, by intent.
     pub steps: BTreeMap<u64, Vec<StepRecord>>,
+    /// The newest jobs that became no intent, newest first.
+    pub refused: Vec<RefusedJob>,
     /// Counts of ledger rows, jobs and results.
     pub counts: Counts,
     /// How the engine is.
     pub health: Health,
 }
 
-/// Intents that a snapshot shows.
+/// Intents, and refused jobs, that a snapshot shows.
 const INTENTS: u32 = 200;
 
 impl Engine {
@@ -151,6 +153,7 @@ impl Engine {
             services: journal.services()?,
             intents,
             steps,
+            refused: journal.refused(INTENTS)?,
             counts: journal.counts()?,
             health: self.health(),
         })

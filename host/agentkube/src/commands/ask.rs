@@ -63,6 +63,11 @@ pub async fn jobs(command: &Ask) -> miette::Result<()> {
     }
     let jobs = rows(&answer, "/jobs", &["/job", "/action", "/display_name", "/state", "/fault/code"]);
     say(table(&["JOB", "ACTION", "SERVICE", "STATE", "FAULT"], &jobs));
+    let pointers = ["/job", "/action", "/key/service", "/fault/code", "/fault/message"];
+    let refused = rows(&answer, "/refused", &pointers);
+    if !refused.is_empty() {
+        say(format_args!("\nrefused\n{}", table(&["JOB", "ACTION", "SERVICE", "FAULT", "WHY"], &refused)));
+    }
     let steps = answer.pointer("/steps").and_then(Value::as_object);
     for (intent, steps) in steps.into_iter().flatten() {
         let steps = steps.as_array().into_iter().flatten();

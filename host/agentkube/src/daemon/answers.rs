@@ -110,7 +110,7 @@ impl Desk {
 
     fn jobs(&self) -> Result<Value, Refusal> {
         let snapshot = self.engine.snapshot().map_err(refuse)?;
-        Ok(json!({ "jobs": snapshot.intents, "steps": snapshot.steps }))
+        Ok(json!({ "jobs": snapshot.intents, "steps": snapshot.steps, "refused": snapshot.refused }))
     }
 
     fn clusters(&self) -> Result<Value, Refusal> {

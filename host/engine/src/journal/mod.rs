@@ -11,6 +11,7 @@ mod outbox;
 mod place;
 mod records;
 mod references;
+mod refused;
 mod reservations;
 mod schema;
 mod steps;
@@ -34,6 +35,7 @@ pub use ledger::LedgerRow;
 pub(crate) use ledger::{Change, NewRow, RowChange};
 pub use outbox::OutboxRow;
 pub use records::{Counts, ServiceRecord, StepRecord};
+pub use refused::RefusedJob;
 pub use reservations::Range;
 pub(crate) use steps::{Finished, StepEnd};
 #[cfg(test)]

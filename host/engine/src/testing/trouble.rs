@@ -314,6 +314,13 @@ fn what_cannot_be_done_is_claimed_and_failed_with_its_code() {
     };
     let codes: Vec<String> = ["j1", "j2", "j3", "j4", "j5", "j6"].iter().map(|job| code(job)).collect();
     assert_eq!(codes, ["UNSUPPORTED", "UNSUPPORTED", "BAD_PROPERTIES", "NO_DESCRIPTION", "BAD_PROPERTIES", "BROKEN"]);
+    let mut refused = life.journal().refused(10).unwrap();
+    refused.sort_by(|a, b| a.job.cmp(&b.job));
+    assert_eq!(refused.iter().map(|job| job.fault.code.as_str()).collect::<Vec<_>>(), codes);
+    let (third, services): (_, Vec<&str>) = (&refused[2], refused.iter().map(|job| job.key.service.as_str()).collect());
+    assert_eq!(services, ["s1", "s2", "s3", "s4", "s5", "s6"]);
+    assert_eq!(third.action, "create");
+    assert!(third.fault.message.starts_with("version: VERSION: "), "the place: {}", third.fault);
     assert_eq!(cloud.flaws_empty(), Vec::<String>::new());
 }
 
