@@ -125,7 +125,7 @@ guest!(JobSource, js, {
     claim(job: String) -> js::Claimed;
     settle(job: String, service: String, settlement: js::Settlement) -> js::Settled;
     services(page: Option<String>) -> js::ServicePage;
-    report(service: String, samples: Vec<js::Sample>) -> u32;
+    report(service: String, samples: Vec<js::Sample>) -> js::Reported;
 });
 
 guest!(ControlPlane, cp, {

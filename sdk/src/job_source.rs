@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::job_source::exports::agentkube::provider::job_source::{
-    Beat, Claimed, Completion, Failure, Health, Identity, Job, Mistake, Node, PoolReport, Service, ServicePage,
-    Settled, Settlement, Standing,
+    Beat, Claimed, Completion, Failure, Health, Identity, Job, Mistake, Node, PoolReport, Reported, Service,
+    ServicePage, Settled, Settlement, Standing,
 };
 use crate::observed::{Finding, Sample};
 use crate::{Fault, Result};
@@ -47,8 +47,8 @@ pub trait JobSource: Sized + 'static {
     /// One page of the services that are ours.
     async fn services(&self, page: Option<String>) -> Result<ServicePage>;
 
-    /// Reports measurements of one service; gives the number accepted. Left out: `UNSUPPORTED`.
-    async fn report(&self, service: String, samples: Vec<Sample>) -> Result<u32> {
+    /// Reports measurements of one service. Names that are said to be unknown are not reported for a while. Left out: `UNSUPPORTED`.
+    async fn report(&self, service: String, samples: Vec<Sample>) -> Result<Reported> {
         let _ = (service, samples);
         Err(Fault::unsupported("UNSUPPORTED", "this job source takes no measurements"))
     }

@@ -42,8 +42,8 @@ pub trait JobSource: Send + Sync {
     async fn settle(&self, job: &str, service: &str, settlement: &Settlement) -> Result<Settled>;
     /// One page of the services that are ours.
     async fn services(&self, page: Option<&str>) -> Result<Page<ServiceRow>>;
-    /// Reports measurements of one service; gives how many were accepted.
-    async fn report(&self, service: &str, samples: &[Sample]) -> Result<u32>;
+    /// Reports measurements of one service; gives the names that the source knows no measurement under.
+    async fn report(&self, service: &str, samples: &[Sample]) -> Result<Vec<String>>;
 }
 
 /// How far [`ControlPlane::ensure`] goes.

@@ -29,7 +29,7 @@ mod settle;
 mod time;
 mod vault;
 
-use agentkube_sdk::job_source::{Beat, Claimed, Health, Identity, Job, ServicePage, Settled, Settlement};
+use agentkube_sdk::job_source::{Beat, Claimed, Health, Identity, Job, Reported, ServicePage, Settled, Settlement};
 use agentkube_sdk::prelude::*;
 
 pub use crate::config::{Config, Defaults, Names, Size};
@@ -86,7 +86,7 @@ impl JobSource for Fulcrum {
         metrics::services(&self.core, &self.config, page).await
     }
 
-    async fn report(&self, service: String, samples: Vec<Sample>) -> Result<u32> {
+    async fn report(&self, service: String, samples: Vec<Sample>) -> Result<Reported> {
         metrics::report(&self.core, &service, samples).await
     }
 }

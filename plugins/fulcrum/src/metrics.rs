@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use agentkube_sdk::job_source::{Service, ServicePage};
+use agentkube_sdk::job_source::{Reported, Service, ServicePage};
 use agentkube_sdk::observed::Sample;
-use agentkube_sdk::{Class, Fault, Result, fan_out, log};
+use agentkube_sdk::{Class, Fault, Result, fan_out};
 use serde_json::json;
 
 use crate::api::{self, Core, MetricType, PAGE, refusal};
@@ -48,9 +48,10 @@ pub async fn known(core: &Core) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Posts measurements of one service; gives how many were accepted. Core stamps them with its own time, so none is sent later: what
-/// is not accepted now is dropped. The first of each type shows whether the type exists, so that no list has to be read.
-pub async fn report(core: &Core, service: &str, samples: Vec<Sample>) -> Result<u32> {
+/// Posts measurements of one service. Core stamps them with its own time, so none is sent later: what is not accepted now is dropped.
+/// The first of each type shows whether the type exists; the list of types is read only when one seems to be missing, since Core says
+/// the same of a service that it does not know.
+pub async fn report(core: &Core, service: &str, samples: Vec<Sample>) -> Result<Reported> {
     let mut types = BTreeSet::new();
     let samples = samples.into_iter().filter(|sample| sample.value.is_finite());
     let (samples, rest): (Vec<Sample>, Vec<Sample>) = samples.partition(|sample| types.insert(sample.name.clone()));
@@ -58,14 +59,15 @@ pub async fn report(core: &Core, service: &str, samples: Vec<Sample>) -> Result<
     round.post(core, service, &samples).await;
     let rest: Vec<Sample> = rest.into_iter().filter(|sample| !round.missing.contains(&sample.name)).collect();
     round.post(core, service, &rest).await;
-    if !round.missing.is_empty() {
-        let names = round.missing.into_iter().collect::<Vec<_>>().join(", ");
-        log::debug("Core knows no such metric types; an administrator makes them", &[("names", &names)]);
-    }
     match round.trouble {
-        Some(fault) if round.accepted == 0 || fault.class == Class::Unauthorized => Err(fault),
-        _ => Ok(round.accepted),
+        Some(fault) if round.accepted == 0 || fault.class == Class::Unauthorized => return Err(fault),
+        _ => {}
     }
+    let unknown = match round.missing.is_empty() {
+        true => Vec::new(),
+        false => round.missing.difference(&known(core).await?).cloned().collect(),
+    };
+    Ok(Reported { accepted: round.accepted, unknown })
 }
 
 /// What became of the measurements of one call.

@@ -109,7 +109,7 @@ impl JobSource for WithDefaults {
         self.source.services(page).await
     }
 
-    async fn report(&self, service: &str, samples: &[Sample]) -> Result<u32> {
+    async fn report(&self, service: &str, samples: &[Sample]) -> Result<Vec<String>> {
         self.source.report(service, samples).await
     }
 }

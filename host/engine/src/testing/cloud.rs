@@ -53,6 +53,9 @@ pub(crate) struct Truth {
     pub faults: Vec<(String, u32, Fault, bool)>,
     pub hold: BTreeSet<String>,
     pub samples: usize,
+    /// Names of measurements that the source does not know, and how many of those it was given.
+    pub unknown: Vec<String>,
+    pub asked_in_vain: usize,
     pub at_work: usize,
     pub most_at_work: usize,
     pub disabled: bool,

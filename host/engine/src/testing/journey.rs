@@ -117,6 +117,16 @@ fn measurements_reach_the_source() {
 }
 
 #[test]
+fn a_measurement_that_the_source_does_not_know_is_not_sent_again() {
+    let cloud = Cloud::with_create(2);
+    cloud.truth.lock().unwrap().unknown = vec!["cpu".to_owned()];
+    let mut life = Life::new(Arc::clone(&cloud));
+    life.settings.times.measure = Some(std::time::Duration::from_millis(2));
+    assert!(life.run(&Kill::at(0), |_| cloud.truth.lock().unwrap().samples >= 12));
+    assert_eq!(cloud.truth.lock().unwrap().asked_in_vain, 2, "one of each machine, in the first round");
+}
+
+#[test]
 fn nothing_secret_is_in_the_journal() {
     let cloud = Cloud::with_create(2);
     let life = Life::new(Arc::clone(&cloud));

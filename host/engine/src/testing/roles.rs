@@ -356,9 +356,13 @@ impl JobSource for Doubles {
     async fn services(&self, _: Option<&str>) -> Result<Page<ServiceRow>> {
         Ok(Page { items: Vec::new(), next: None })
     }
-    async fn report(&self, _: &str, samples: &[Sample]) -> Result<u32> {
-        self.cloud.truth.lock().unwrap().samples += samples.len();
-        Ok(samples.len() as u32)
+    async fn report(&self, _: &str, samples: &[Sample]) -> Result<Vec<String>> {
+        let mut truth = self.cloud.truth.lock().unwrap();
+        let unknown: Vec<String> =
+            samples.iter().map(|sample| sample.name.clone()).filter(|name| truth.unknown.contains(name)).collect();
+        truth.samples += samples.len();
+        truth.asked_in_vain += unknown.len();
+        Ok(unknown)
     }
 }
 

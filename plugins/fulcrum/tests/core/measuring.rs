@@ -1,5 +1,6 @@
 //! Services and measurements.
 
+use agentkube_sdk::job_source::Reported;
 use agentkube_sdk::observed::Sample;
 use agentkube_sdk::{Class, JobSource};
 use lab_core::{Fault, Matching};
@@ -47,17 +48,19 @@ fn known_measurements_are_posted_and_others_left_out() {
         Sample::new("odd", "kabc", 1.0),
         Sample::new("odd", "kdef", 1.0),
     ];
-    assert_eq!(lab.world.run(lab.plugin.report(service.clone(), samples.clone())), Ok(1));
+    let report = |service: &str| lab.world.run(lab.plugin.report(service.to_owned(), samples.clone()));
+    assert_eq!(report(&service), Ok(Reported { accepted: 1, unknown: vec!["odd".to_owned()] }));
     let queue = lab.queue.borrow();
     let entry = queue.core.metric_entries()[0];
     assert_eq!((entry.service.as_str(), entry.resource.as_str(), entry.value), (&*service, "kabc", 3.0));
     assert_eq!(lab.world.sent("POST", "/api/v1/metric-entries"), 3, "the second odd one is not tried");
-    assert_eq!(lab.world.sent("GET", "/api/v1/metric-types"), 0, "no list is read for it");
-    let told = lab.world.logs().iter().filter(|line| line.contains("odd")).count();
-    assert_eq!(told, 1, "{:?}", lab.world.logs());
     drop(queue);
-    let unknown = "8f2b3c1d-0000-4000-a000-000000000001".to_owned();
-    assert_eq!(lab.world.run(lab.plugin.report(unknown, samples)), Ok(0));
+    lab.queue.borrow_mut().made("/metric-types", json!({"name": "odd", "entityType": "Resource"}));
+    let unknown = report("8f2b3c1d-0000-4000-a000-000000000001");
+    assert_eq!(unknown, Ok(Reported { accepted: 0, unknown: vec![] }), "the service is unknown, and no type");
+    let lists = lab.world.sent("GET", "/api/v1/metric-types");
+    assert_eq!(report(&service), Ok(Reported { accepted: 3, unknown: vec![] }));
+    assert_eq!(lab.world.sent("GET", "/api/v1/metric-types"), lists, "no list is read where all is known");
 }
 
 #[test]
@@ -68,7 +71,8 @@ fn a_measurement_is_not_sent_twice() {
     let matching = Matching::new("POST", "/api/v1/metric-entries");
     lab.queue.borrow_mut().core.fault(Fault::Answer { matching, times: 1, status: 503, retry_after: None });
     let samples = vec![Sample::new("nodes.ready", "kabc", 3.0); 2];
-    assert_eq!(lab.world.run(lab.plugin.report(service.clone(), samples.clone())), Ok(1));
+    let reported = lab.world.run(lab.plugin.report(service.clone(), samples.clone()));
+    assert_eq!(reported, Ok(Reported { accepted: 1, unknown: vec![] }));
     lab.queue.borrow_mut().core.fault(Fault::ExpireTokens { name: None });
     assert_eq!(lab.world.run(lab.plugin.report(service, samples)).unwrap_err().class, Class::Unauthorized);
 }

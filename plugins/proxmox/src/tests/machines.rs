@@ -200,6 +200,11 @@ fn measurements_have_their_units() {
     let value = |name: &str| samples.iter().find(|sample| sample.name == name).map(|sample| sample.value);
     assert_eq!((value("cpu.usage"), value("memory.size")), (Some(1.0), Some(8192.0 * 1024.0 * 1024.0)));
     assert!(samples.iter().all(|sample| sample.resource == key(1).name));
+    // An administrator makes their types known, and finds their names there.
+    let (page, install) = (include_str!("../../../../docs/proxmox.md"), include_str!("../../../../docs/fulcrum.md"));
+    for Sample { name, .. } in &samples {
+        assert!(page.contains(&format!("`{name}`")) && install.contains(name), "{name}");
+    }
 }
 
 #[test]

@@ -105,9 +105,10 @@ impl JobSource for JobSourcePlugin {
             .map(|page| Page { items: all(page.items), next: page.next })
     }
 
-    async fn report(&self, service: &str, samples: &[Sample]) -> Result<u32> {
+    async fn report(&self, service: &str, samples: &[Sample]) -> Result<Vec<String>> {
         let (spec, service, samples) = (self.about("report", service), service.to_owned(), all(samples));
         invoke!(self, spec, agentkube_provider_job_source, |guest, a| guest.call_report(a, service, samples))
+            .map(|reported| reported.unknown)
     }
 }
 
