@@ -275,37 +275,44 @@ pub fn words(answer: &Response) -> String {
     text.trim().chars().take(EXCERPT).collect()
 }
 
-/// What a refusal means.
+/// What helps against a token that is dead.
+pub const DEAD: &str = "make a token with POST /tokens (role `agent`, scopeId the agent's id, an expireAt far away; the default is 24 \
+                        hours) and put it into the connection's token file, which is read again at once";
+
+/// What a refusal means, with what to do.
 pub fn refusal(answer: &Response) -> Fault {
+    let (mut fault, mend) = judged(answer);
+    if !mend.is_empty() {
+        fault.message = format!("{}; {mend}", fault.message);
+    }
+    fault
+}
+
+/// What a refusal means; and what to do, where something special helps.
+pub fn judged(answer: &Response) -> (Fault, &'static str) {
     let text = words(answer);
-    let message = |mend: &str| format!("{}: {} {text}{mend}", answer.request, answer.status);
-    let dead = "; make a token with POST /tokens (role `agent`, scopeId the agent's id, an expireAt far away) and put it into the \
-                connection's token file";
+    let message = format!("{}: {} {text}", answer.request, answer.status);
+    let unauthorized = |code: &str| Fault::unauthorized(code, message.as_str()).scope(Scope::Provider);
     match answer.status {
-        401 => Fault::unauthorized("TOKEN_MISSING", message("; the connection's credential must be of kind `bearer`"))
-            .scope(Scope::Provider),
-        403 if text.contains("cannot load resource") => Fault::not_found("UNKNOWN_ROW", message("")),
-        403 if text.contains("no valid identity") => {
-            Fault::unauthorized("TOKEN_REFUSED", message(dead)).scope(Scope::Provider)
-        }
-        403 if text.contains("user role") => {
-            Fault::unauthorized("TOKEN_ROLE", message("; this is no agent's token")).scope(Scope::Provider)
-        }
+        401 => (unauthorized("TOKEN_MISSING"), "the connection's credential must be of kind `bearer`"),
+        403 if text.contains("cannot load resource") => (Fault::not_found("UNKNOWN_ROW", message), ""),
+        403 if text.contains("no valid identity") => (unauthorized("TOKEN_REFUSED"), DEAD),
+        403 if text.contains("user role") => (unauthorized("TOKEN_ROLE"), "this is no agent's token"),
         403 if text.contains("object context") => {
-            Fault::conflict("OTHER_PROVIDER", message("; the object belongs to another provider"))
+            (Fault::conflict("OTHER_PROVIDER", message), "the object belongs to another provider")
         }
         404 if text.contains("page not found") => {
-            let mend = "; the connection's endpoint must be Core's base URL without `/api/v1`";
-            Fault::unsupported("NO_SUCH_ROUTE", message(mend)).scope(Scope::Provider)
+            let mend = "the connection's endpoint must be Core's base URL without `/api/v1`";
+            (Fault::unsupported("NO_SUCH_ROUTE", message).scope(Scope::Provider), mend)
         }
-        400 => Fault::invalid("REFUSED", message("")),
+        400 => (Fault::invalid("REFUSED", message), ""),
         // The database refused, and the transaction was rolled back: nothing happened.
-        500 if text.contains("23505") => Fault::conflict("TAKEN", message("")),
-        500 if text.contains("SQLSTATE") => Fault::unavailable("DATABASE", message("")).outcome(Outcome::NotApplied),
+        500 if text.contains("23505") => (Fault::conflict("TAKEN", message), ""),
+        500 if text.contains("SQLSTATE") => (Fault::unavailable("DATABASE", message).outcome(Outcome::NotApplied), ""),
         _ => {
             let general = answer.fault();
             let code = if general.class == Class::Unavailable { "CORE_UNWELL" } else { general.code.as_str() };
-            Fault { code: code.to_owned(), message: message(""), ..general.clone() }
+            (Fault { code: code.to_owned(), message, ..general.clone() }, "")
         }
     }
 }

@@ -4,7 +4,7 @@ use agentkube_sdk::http::Response;
 use agentkube_sdk::observed::{Finding, Severity};
 use agentkube_sdk::{Class, Fault, Result, clock};
 
-use crate::api::{Agent, Core, ServiceType, read};
+use crate::api::{Agent, Core, DEAD, ServiceType, judged};
 use crate::config::Config;
 use crate::{metrics, time};
 
@@ -12,14 +12,21 @@ use crate::{metrics, time};
 pub async fn preflight(core: &Core, config: &Config) -> Result<Vec<Finding>> {
     let answer = match core.get("/agents/me").send().await {
         Ok(answer) => answer,
-        Err(fault) => return Ok(vec![unreachable(&fault)]),
+        Err(fault) => {
+            let check = "see that Core runs, and that the connection's endpoint, addresses and tls are right; it is tried again by itself";
+            return Ok(vec![Finding::unreached("CORE_UNREACHABLE", "Core", &fault, check)]);
+        }
     };
     let mut findings = vec![Finding::ok("CORE_REACHABLE", "Core answers")];
     findings.extend(clock_skew(&answer));
-    let me: Agent = match read(answer) {
+    let me = match answer.is_success() {
+        true => answer.json().map_err(|fault| (fault, "")),
+        false => Err(judged(&answer)),
+    };
+    let me: Agent = match me {
         Ok(me) => me,
-        Err(fault) => {
-            findings.push(refused(&fault));
+        Err((fault, mend)) => {
+            findings.push(refused(&fault, mend));
             return Ok(findings);
         }
     };
@@ -61,23 +68,18 @@ const SKEW: u64 = 30_000;
 /// More than this, and the times of jobs and tokens mean nothing here (ms).
 const MOST_SKEW: u64 = 300_000;
 
-fn unreachable(fault: &Fault) -> Finding {
-    let mend = "see that Core runs, and that the connection's endpoint, addresses and tls are right; it is tried again by itself";
-    Finding::error("CORE_UNREACHABLE", format!("Core does not answer: {fault}"), mend)
-}
-
 /// Why Core does not say who we are.
-fn refused(fault: &Fault) -> Finding {
-    let mend = match fault.class {
+fn refused(fault: &Fault, mend: &str) -> Finding {
+    match fault.class {
         Class::Unauthorized => {
-            "an administrator makes a token with POST /tokens (role `agent`, scopeId the agent's id, expireAt far away; the default \
-             is 24 hours); put it into the connection's token file, which is read again at once"
+            Finding::error("CORE_TOKEN", fault.to_string(), if mend.is_empty() { DEAD } else { mend })
         }
-        Class::Unsupported | Class::NotFound => "the connection's endpoint must be Core's base URL without `/api/v1`",
-        _ => "see to Core and its database; it is tried again by itself",
-    };
-    let code = if fault.class == Class::Unauthorized { "CORE_TOKEN" } else { fault.code.as_str() };
-    Finding::error(code, fault.to_string(), mend)
+        _ if mend.is_empty() => {
+            let mend = "see to Core and its database; it is tried again by itself";
+            Finding::error(&fault.code, fault.message.as_str(), mend)
+        }
+        _ => Finding::error(&fault.code, fault.message.as_str(), mend),
+    }
 }
 
 fn clock_skew(answer: &Response) -> Option<Finding> {

@@ -1,7 +1,7 @@
 //! The types that an administrator registers, and what the preflight check says about others.
 
-use agentkube_sdk::JobSource;
 use agentkube_sdk::observed::{Finding, Severity};
+use agentkube_sdk::{Fault as Fault_, JobSource};
 use lab_core::{Fault, Settings};
 use serde_json::{Value, json};
 
@@ -82,6 +82,7 @@ fn a_dead_token_is_a_finding() {
     assert_eq!((found.len(), found[1].code.as_str(), found[1].severity), (2, "CORE_TOKEN", Severity::Error));
     assert!(found[1].message.starts_with("TOKEN_REFUSED: "), "{:?}", found[1]);
     assert!(found[1].remedy.contains("POST /tokens"), "{:?}", found[1]);
+    assert!(!found[1].message.contains("POST /tokens"), "it is said once: {:?}", found[1]);
 }
 
 #[test]
@@ -93,6 +94,14 @@ fn a_core_that_does_not_answer_is_a_finding() {
     lab.world.http("core", |_| agentkube_sdk::testing::empty(502));
     let found = findings(&lab);
     assert_eq!((found[1].code.as_str(), found[1].severity), ("CORE_UNWELL", Severity::Error));
+    lab.world.http("core", |_| agentkube_sdk::testing::empty(431));
+    let found = findings(&lab);
+    assert_eq!(found[1].code, "HTTP_431");
+    assert!(!found[1].message.contains("HTTP_431"), "the code is said once: {:?}", found[1]);
+    lab.world.http("core", |_| {
+        agentkube_sdk::testing::Reply::Fault(Fault_::timeout("ANSWER_TIMEOUT", "no whole answer came in time"))
+    });
+    assert!(findings(&lab)[0].remedy.starts_with("it takes requests and does not answer in time"), "{:?}", found[0]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Kamaji {
         let answer = match self.admin.raw_get(raw::VERSION).await {
             Ok(answer) => answer,
             Err(fault) => {
-                return vec![Finding::error("ADMIN_UNREACHABLE", format!("the admin cluster: {fault}"), remedy)];
+                return vec![Finding::unreached("ADMIN_UNREACHABLE", "the admin cluster", &fault, remedy)];
             }
         };
         let status = answer.status;
