@@ -95,11 +95,24 @@ pub trait Ledger: Send + Sync {
     async fn unsent(&self, holder: &Holder, entry: EntryId, request: &str) -> Result<()>;
 }
 
+/// What a range holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stock {
+    /// Its first value.
+    pub first: String,
+    /// Its last value.
+    pub last: String,
+    /// How many are neither reserved nor burnt.
+    pub free: u64,
+}
+
 /// Values from configured ranges, each handed to one ledger row.
 #[async_trait]
 pub trait Reservations: Send + Sync {
     /// The value reserved for the row; idempotent.
     async fn take(&self, holder: &Holder, range: &str, entry: EntryId) -> Result<String>;
+    /// What the range holds.
+    async fn look(&self, range: &str) -> Result<Stock>;
     /// The value is in use by somebody else.
     async fn reject(&self, holder: &Holder, range: &str, entry: EntryId, value: &str) -> Result<()>;
 }

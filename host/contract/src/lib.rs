@@ -35,7 +35,7 @@ pub use job::{
     Beat, Claimed, Completion, Failure, Health, Identity, Job, NodeReport, PoolReport, ServiceRow, Settled, Settlement,
     Standing,
 };
-pub use ledger::{Answer, EntryId, Holder, Item, Ledger, Locator, Reference, References, Reservations, State};
+pub use ledger::{Answer, EntryId, Holder, Item, Ledger, Locator, Reference, References, Reservations, State, Stock};
 pub use mistake::Mistake;
 pub use observed::{Address, Condition, Finding, Instance, Lifecycle, Owned, Page, Phase, Sample, Severity};
 pub use role::{

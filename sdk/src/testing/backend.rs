@@ -145,6 +145,9 @@ pub(crate) mod reservations {
     pub(crate) async fn take(range: String, entry: Entry) -> Result<String> {
         World::current().call(|state| state.reservations.take(&range, entry)).await
     }
+    pub(crate) async fn look(range: String) -> Result<crate::reservations::Stock> {
+        World::current().call(|state| state.reservations.look(&range)).await
+    }
     pub(crate) async fn reject(range: String, entry: Entry, value: String) -> Result<()> {
         World::current().call(|state| state.reservations.reject(&range, entry, &value)).await
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::reservations::Stock;
 use crate::{Entry, Fault, Result};
 
 #[derive(Default)]
@@ -20,16 +21,26 @@ impl Reservations {
         if let Some(value) = self.taken.get(&(range.to_owned(), entry)) {
             return Ok(value.clone());
         }
-        let values =
-            self.ranges.get(range).ok_or_else(|| Fault::denied("NO_SUCH_RANGE", format!("no range `{range}`")))?;
-        let used = |value: &String| {
-            self.burnt.contains(&(range.to_owned(), value.clone()))
-                || self.taken.iter().any(|((other, _), taken)| other == range && taken == value)
-        };
-        let free = values.iter().find(|value| !used(value)).cloned();
+        let free = self.values(range)?.iter().find(|value| !self.used(range, value)).cloned();
         let value = free.ok_or_else(|| Fault::exhausted("RANGE_USED_UP", format!("range `{range}` is used up")))?;
         self.taken.insert((range.to_owned(), entry), value.clone());
         Ok(value)
+    }
+
+    pub(crate) fn look(&self, range: &str) -> Result<Stock> {
+        let values = self.values(range)?;
+        let end = |value: Option<&String>| value.cloned().unwrap_or_default();
+        let free = values.iter().filter(|value| !self.used(range, value)).count() as u64;
+        Ok(Stock { first: end(values.first()), last: end(values.last()), free })
+    }
+
+    fn values(&self, range: &str) -> Result<&Vec<String>> {
+        self.ranges.get(range).ok_or_else(|| Fault::denied("NO_SUCH_RANGE", format!("no range `{range}`")))
+    }
+
+    fn used(&self, range: &str, value: &String) -> bool {
+        self.burnt.contains(&(range.to_owned(), value.clone()))
+            || self.taken.iter().any(|((other, _), taken)| other == range && taken == value)
     }
 
     pub(crate) fn reject(&mut self, range: &str, entry: Entry, value: &str) -> Result<()> {
@@ -63,6 +74,8 @@ mod tests {
             reservations::reject("vmid", a, "100").await.unwrap();
             assert_eq!(reservations::take("vmid", a).await.unwrap(), "101");
             assert_eq!(reservations::take("vmid", b).await.unwrap_err().code, "RANGE_USED_UP");
+            let stock = reservations::look("vmid").await.unwrap();
+            assert_eq!((stock.first.as_str(), stock.last.as_str(), stock.free), ("100", "101", 0));
             ledger::gone(a).await.unwrap();
             assert_eq!(reservations::take("vmid", b).await.unwrap(), "101");
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use agentkube_contract::{Class, EntryId, Fault, Holder, Reservations};
+use agentkube_contract::{Class, EntryId, Fault, Holder, Reservations, Stock};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -45,6 +45,22 @@ impl Range {
 
     fn free(&self, taken: &BTreeSet<String>) -> Option<String> {
         (self.first..=self.last).map(|value| self.text(value)).find(|value| !taken.contains(value))
+    }
+
+    fn holds(&self, value: &str) -> bool {
+        let value = match self.form {
+            Form::Number => value.parse().ok(),
+            Form::V4 => value.parse::<Ipv4Addr>().ok().map(|address| u32::from(address).into()),
+            Form::V6 => value.parse::<Ipv6Addr>().ok().map(u128::from),
+        };
+        value.is_some_and(|value| (self.first..=self.last).contains(&value))
+    }
+
+    fn stock(&self, taken: &BTreeSet<String>) -> Stock {
+        // Values of an earlier configuration may lie outside.
+        let taken = taken.iter().filter(|value| self.holds(value)).count() as u64;
+        let all = u64::try_from(self.last - self.first).unwrap_or(u64::MAX).saturating_add(1);
+        Stock { first: self.text(self.first), last: self.text(self.last), free: all.saturating_sub(taken) }
     }
 
     fn text(&self, value: u128) -> String {
@@ -120,11 +136,7 @@ fn take(
     if let Some(value) = held {
         return Ok(value);
     }
-    let taken: BTreeSet<String> = {
-        let mut statement = connection.prepare_cached("SELECT value FROM reservations WHERE range_name = ?1")?;
-        let rows = statement.query_map([name], |row| row.get(0))?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
+    let taken = taken(connection, name)?;
     let value = range.free(&taken).ok_or_else(|| {
         Fault::new(
             Class::Exhausted,
@@ -138,12 +150,30 @@ fn take(
     Ok(value)
 }
 
+/// Values of a range that are reserved or burnt.
+fn taken(connection: &Connection, name: &str) -> Result<BTreeSet<String>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM reservations WHERE range_name = ?1")?;
+    let rows = statement.query_map([name], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+impl Journal {
+    fn range(&self, name: &str) -> agentkube_contract::Result<Range> {
+        self.inner.ranges.get(name).cloned().ok_or_else(|| {
+            Fault::invalid("UNKNOWN_RANGE", format!("no range `{name}` is configured; add it under [ranges]"))
+        })
+    }
+}
+
 #[async_trait]
 impl Reservations for Journal {
+    async fn look(&self, range: &str) -> agentkube_contract::Result<Stock> {
+        let values = self.range(range)?;
+        Ok(values.stock(&self.read(|connection| taken(connection, range))?))
+    }
+
     async fn take(&self, holder: &Holder, range: &str, entry: EntryId) -> agentkube_contract::Result<String> {
-        let values = self.inner.ranges.get(range).cloned().ok_or_else(|| {
-            Fault::invalid("UNKNOWN_RANGE", format!("no range `{range}` is configured; add it under [ranges]"))
-        })?;
+        let values = self.range(range)?;
         let (at, holder, name) = (self.now(), holder.clone(), range.to_owned());
         Ok(self.write(move |connection| take(connection, at, &holder, (&name, &values), entry)).await?)
     }
@@ -179,7 +209,10 @@ mod tests {
         assert_eq!((range.text(range.first), range.text(range.last)), ("10.0.0.9".into(), "10.0.0.10".into()));
         let range = Range::parse("a", "20000-20001").unwrap();
         assert_eq!(range.free(&["20000".to_owned()].into()), Some("20001".to_owned()));
+        let stock = range.stock(&["20000".to_owned(), "7".to_owned()].into());
+        assert_eq!(stock, Stock { first: "20000".into(), last: "20001".into(), free: 1 });
         let range = Range::parse("a", "fd00::/126").unwrap();
+        assert_eq!(range.stock(&["fd00::2".to_owned(), "fd01::2".to_owned()].into()).free, 2);
         assert_eq!((range.text(range.first), range.text(range.last)), ("fd00::1".into(), "fd00::3".into()));
         assert_eq!(Range::parse("a", "10.0.0.1/32").unwrap().free(&BTreeSet::new()), Some("10.0.0.1".into()));
         for bad in ["", "9-1", "10.0.0.0/33", "10.0.0.0/8", "x-y", "10.0.0.5", "fd00::/0"] {

@@ -1,6 +1,6 @@
 //! Numbers and addresses out of granted ranges.
 
-use agentkube_contract::{EntryId, Fault};
+use agentkube_contract::{EntryId, Fault, Stock};
 
 use crate::state::Context;
 
@@ -12,6 +12,13 @@ pub(crate) async fn take(context: &Context, range: &str, entry: EntryId) -> Resu
     let core = &context.core;
     core.grants.range(range).map_err(|fault| core.denied("reservations", fault))?;
     core.services.reservations.take(&context.holder, range, entry).await
+}
+
+/// What the range holds.
+pub(crate) async fn look(context: &Context, range: &str) -> Result<Stock, Fault> {
+    let core = &context.core;
+    core.grants.range(range).map_err(|fault| core.denied("reservations", fault))?;
+    core.services.reservations.look(range).await
 }
 
 /// Burns a value that is in use by somebody else.
@@ -48,8 +55,12 @@ mod tests {
         assert_ne!(take(&context, "ids", 1).await.unwrap(), first);
 
         assert_eq!(reject(&context, "ids", 1, &"x".repeat(1000)).await.unwrap_err().code, "TOO_LONG");
-        let denied =
-            [take(&context, "others", 1).await.unwrap_err(), reject(&context, "others", 1, "7").await.unwrap_err()];
+        assert_eq!(look(&context, "ids").await.unwrap().free, 9);
+        let denied = [
+            take(&context, "others", 1).await.unwrap_err(),
+            reject(&context, "others", 1, "7").await.unwrap_err(),
+            look(&context, "others").await.unwrap_err(),
+        ];
         for fault in denied {
             assert_eq!((fault.code.as_str(), fault.class), ("RANGE_NOT_GRANTED", Class::Denied));
             assert!(fault.message.contains("[[plugins.t.grants]]\nrange = \"others\""), "{}", fault.message);

@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 
 use agentkube_contract::{
-    Answer, EntryId, Fault, Holder, Item, Ledger, Locator, Reference, References, Reservations, Result, State,
+    Answer, EntryId, Fault, Holder, Item, Ledger, Locator, Reference, References, Reservations, Result, State, Stock,
 };
 use async_trait::async_trait;
 
@@ -99,6 +99,10 @@ impl Reservations for Stores {
     async fn take(&self, _: &Holder, range: &str, entry: EntryId) -> Result<String> {
         let burnt = self.burnt.lock().unwrap().iter().filter(|(of, _)| of == range).count();
         Ok(format!("{range}-{entry}-{burnt}"))
+    }
+
+    async fn look(&self, range: &str) -> Result<Stock> {
+        Ok(Stock { first: format!("{range}-1"), last: format!("{range}-9"), free: 9 })
     }
 
     async fn reject(&self, _: &Holder, range: &str, _: EntryId, value: &str) -> Result<()> {

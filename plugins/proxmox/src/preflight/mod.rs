@@ -6,6 +6,7 @@
 mod clock;
 mod nodes;
 mod privileges;
+mod range;
 mod templates;
 
 use std::collections::BTreeSet;
@@ -51,12 +52,20 @@ impl Look {
     /// What could not be looked at. Only what stands in the way of work, too, is an error: a cluster that does not answer, or does not
     /// take the token.
     fn fault(&mut self, fault: &Fault) {
-        let remedy = faults::cure(&fault.code).unwrap_or("look again when the cluster answers");
+        let remedy = faults::cure(&fault.code).unwrap_or(match fault.class {
+            Class::Timeout => {
+                "see the load of the nodes and what stands in between; the cluster is asked again by itself"
+            }
+            _ => "look again when the cluster answers",
+        });
+        // The text of a failure ends with what to do; here that has a place of its own.
+        let message = fault.message.strip_suffix(remedy).and_then(|rest| rest.strip_suffix("; "));
+        let message = message.unwrap_or(&fault.message);
         match fault.class {
             Class::Unauthorized | Class::Denied | Class::Unavailable | Class::Timeout | Class::Busy => {
-                self.error(&fault.code, fault.message.clone(), remedy);
+                self.error(&fault.code, message.to_owned(), remedy);
             }
-            _ => self.warning(&fault.code, format!("could not be looked at: {}", fault.message), remedy),
+            _ => self.warning(&fault.code, format!("could not be looked at: {message}"), remedy),
         }
     }
 
@@ -66,7 +75,8 @@ impl Look {
 }
 
 impl Proxmox {
-    /// Reachability, version, clock, privileges one by one, templates, pool, nodes with their endpoints, storages and bridges.
+    /// Reachability, version, clock, privileges one by one, templates, pool, range of ids, nodes with their endpoints, storages and
+    /// bridges.
     pub(crate) async fn look_before(&self) -> Result<Vec<Finding>> {
         let mut look = Look::default();
         if let Some(major) = self.reached(&mut look).await
@@ -82,8 +92,8 @@ impl Proxmox {
         let response = match self.api.get(at!("version")).send().await {
             Ok(response) => response,
             Err(fault) => {
-                let remedy = "check the connection's endpoints and addresses, and its CA file or fingerprint";
-                look.error("UNREACHABLE", format!("the cluster does not answer: {fault}"), remedy);
+                let check = "check the connection's endpoints and addresses, and its CA file or fingerprint";
+                look.findings.push(Finding::unreached("UNREACHABLE", "the cluster", &fault, check));
                 return None;
             }
         };
@@ -118,6 +128,7 @@ impl Proxmox {
         self.privileges(look, major, &templates).await?;
         self.templates(look, &all, &templates);
         self.pool(look).await?;
+        self.range(look, &all).await;
         self.nodes(look, &all, &templates).await;
         Ok(())
     }

@@ -103,7 +103,7 @@ impl Proxmox {
         };
         let (kind, free) = (&storage.kind, number(&storage.avail));
         if !takes(storage, "iso") || !is_directory(kind) {
-            let message = format!("storage {seeds} of type {kind} takes no uploads of content type iso");
+            let message = format!("storage {seeds} on {node}, of type {kind}, takes no uploads of content type iso");
             let remedy = "make a directory storage with content type iso, used for nothing else";
             look.error("SEED_STORAGE_UNFIT", message, remedy);
         } else if !unless_off(&storage.active) {
@@ -150,7 +150,7 @@ impl Proxmox {
         let (free, total) = (number(&storage.avail), number(&storage.total).unwrap_or(0));
         if !takes(storage, "images") {
             let remedy = "name in `storage` one with content type images";
-            look.error("DISK_STORAGE_UNFIT", format!("storage {name} takes no disk images"), remedy);
+            look.error("DISK_STORAGE_UNFIT", format!("storage {name} on {node} takes no disk images"), remedy);
         } else if !unless_off(&storage.active) {
             look.error(
                 "STORAGE_OFFLINE",

@@ -201,6 +201,54 @@ fn nodes_pools_and_bridges_are_looked_at() {
 }
 
 #[test]
+fn the_range_of_ids_is_looked_at() {
+    let with = |values: Vec<String>| {
+        let (world, (_, plugin)) = scene_of(Cluster::default(), config());
+        world.range("vmid", values);
+        found(&world, &plugin)
+    };
+    let numbers = |range: std::ops::Range<u32>| range.map(|number| number.to_string()).collect::<Vec<_>>();
+    for (values, code) in [
+        (numbers(90..200), "VMID_RANGE_UNFIT"),
+        (vec!["10.0.0.10".to_owned(), "10.0.0.99".to_owned()], "VMID_RANGE_UNFIT"),
+        (vec!["999999999".to_owned(), "1000000000".to_owned()], "VMID_RANGE_UNFIT"),
+        // The template has this number.
+        (numbers(9000..9001), "VMID_RANGE_FULL"),
+        (numbers(8990..9010), "VMID_RANGE_SHARED"),
+    ] {
+        assert_eq!(codes(&with(values.clone())), [code], "{values:?}");
+    }
+    let shared = with(numbers(8990..9010));
+    assert!(bad(&shared)[0].message.contains("such as 9000 ("), "{:?}", bad(&shared));
+    assert_eq!(bad(&shared)[0].severity, Severity::Warning, "the others are passed over");
+
+    let (world, (_, plugin)) = scene();
+    world.range("vmid", 104..106);
+    for index in 0..2 {
+        world.run(made(&world, &plugin, index)).unwrap();
+    }
+    assert_eq!(codes(&found(&world, &plugin)), ["VMID_RANGE_FULL"]);
+
+    let mut elsewhere = config();
+    elsewhere["vmid-range"] = json!("other");
+    assert_eq!(codes(&of(Cluster::default(), elsewhere, |_| {})), ["VMID_RANGE_MISSING"]);
+}
+
+#[test]
+fn a_finding_says_what_to_do_once_and_on_which_node() {
+    let refused = of(Cluster::default(), config(), |pve| pve.fault(Trouble::TokenRefused(true)));
+    assert!(!bad(&refused)[0].message.contains(&bad(&refused)[0].remedy), "{refused:#?}");
+    let mut config = spread();
+    config["storage"] = json!("seeds");
+    let unfit: Vec<String> = of(Cluster::default(), config, |_| {})
+        .into_iter()
+        .filter(|finding| finding.code == "DISK_STORAGE_UNFIT")
+        .map(|finding| finding.message)
+        .collect();
+    assert!(unfit.len() == 2 && unfit[0].contains("on pve1") && unfit[1].contains("on pve2"), "{unfit:?}");
+}
+
+#[test]
 fn a_node_without_an_endpoint_of_its_own_is_told() {
     let (world, (lab, plugin)) = scene_of(Cluster::default(), spread());
     lab.0.labelled.set(false);

@@ -1,6 +1,6 @@
 //! The imports: each begins with the call's state, and is given on in domain types.
 
-use agentkube_contract::{Fault, Reference};
+use agentkube_contract::{Fault, Reference, Stock};
 use tracing::Level;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -108,6 +108,13 @@ impl ledger::HostWithStore<State> for HasSelf<State> {
 impl reservations::HostWithStore<State> for HasSelf<State> {
     async fn take(a: &Accessor<State, Self>, range: String, entry: u64) -> Given<String> {
         host_call!(a, |context| capabilities::reservations::take(&context, &range, entry))
+    }
+
+    async fn look(a: &Accessor<State, Self>, range: String) -> Given<reservations::Stock> {
+        host_call!(a, |context| async {
+            let Stock { first, last, free } = capabilities::reservations::look(&context, &range).await?;
+            Ok(reservations::Stock { first, last, free })
+        })
     }
 
     async fn reject(a: &Accessor<State, Self>, range: String, entry: u64, value: String) -> Given<()> {
