@@ -73,6 +73,7 @@ impl Builder {
                 ..Needs::default()
             },
             flags: Vec::new(),
+            oldest_minor: None,
         })
     }
 
@@ -107,6 +108,12 @@ impl Builder {
     /// Something that it can do beyond what every plugin of its role must: `bootstrap-at-create`, `static-address` …
     pub fn flag(mut self, flag: &str) -> Self {
         self.0.flags.push(flag.to_owned());
+        self
+    }
+
+    /// The oldest Kubernetes that a control-plane provider makes: `30` for v1.30. Orders for older ones are refused by the host.
+    pub fn oldest_minor(mut self, minor: u32) -> Self {
+        self.0.oldest_minor = Some(minor);
         self
     }
 

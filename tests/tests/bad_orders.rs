@@ -45,6 +45,21 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
             &["kubernetesVersion: VERSION: Kubernetes version `v1.030.2`"],
         ),
         (
+            "old version",
+            with(json!({"kubernetesVersion": "v1.2.0"})),
+            &["kubernetesVersion: VERSION_UNSUPPORTED: v1.2.0 is too old; v1.30 is the oldest that"],
+        ),
+        (
+            "pod range",
+            with(json!({"podCidr": "10.244.0.0/30"})),
+            &["podCidr: CIDR_SIZE: 10.244.0.0/30 cannot be divided: each node gets a /24"],
+        ),
+        (
+            "service range",
+            with(json!({"serviceCidr": "10.96.0.0/30"})),
+            &["serviceCidr: CIDR_SIZE: 10.96.0.0/30 has no size that Kubernetes takes"],
+        ),
+        (
             "10,000 machines",
             pool(json!({"count": 10_000})),
             &["nodePools.w.count: POOL_SIZE: is 10000; a whole number from 0 to 1000"],
@@ -73,7 +88,7 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
         (
             "pool name of 300",
             with(json!({"nodePools": {"w".repeat(300): {"count": 1, "size": "s1"}}})),
-            &["nodePools: POOL_NAME: "],
+            &["nodePools[\"wwww", "www…\"]: POOL_NAME: "],
         ),
         (
             "provider",
@@ -88,13 +103,21 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
         (
             "all at once",
             json!({"kubernetesVersion": "v1.030.2", "podCidr": "10.96.0.0/12", "nodePools": {
-                "W": {}, "w": {"count": 10_000, "size": "s9"}}}),
+                "W": {"count": 1, "size": "s1", "labels": {"a b": ""}, "settings": {"colour": "red"}},
+                "w": {"count": 10_000, "size": "s9", "settings": {"colour": "red"}, "lables": {},
+                    "taints": [{"key": "a b", "effect": "Never"}]}}}),
             &[
                 "kubernetesVersion: VERSION: ",
                 "podCidr: CIDR_OVERLAP: ",
-                "nodePools: POOL_NAME: ",
+                "nodePools.W: POOL_NAME: ",
+                "nodePools.W.labels[\"a b\"]: LABEL: ",
+                "nodePools.W.settings: SETTINGS: ",
                 "nodePools.w.count: POOL_SIZE: ",
                 "nodePools.w.size: UNKNOWN_SIZE: ",
+                "nodePools.w.settings: SETTINGS: ",
+                "nodePools.w.lables: UNKNOWN_KEY: ",
+                "nodePools.w.taints[0].key: TAINT: ",
+                "nodePools.w.taints[0].effect: TAINT_EFFECT: ",
             ],
         ),
     ];
@@ -114,6 +137,17 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
         assert_eq!(scene.service(service).status, "CreateFailed", "{name}");
     }
     assert_eq!(scene.found(), Found::nothing());
+    // Refused jobs are not lost to who looks at the daemon alone.
+    let jobs = scene.ask("jobs");
+    let log = scene.log();
+    for (name, service, told) in &services {
+        let refused = jobs["refused"].as_array().unwrap().iter().find(|job| job["key"]["service"] == service.as_str());
+        let fault = &refused.unwrap_or_else(|| panic!("{name}: {jobs}"))["fault"];
+        assert_eq!(fault["code"], "BAD_PROPERTIES", "{name}");
+        assert!(told.iter().all(|told| fault["message"].as_str().unwrap().contains(told)), "{name}: {fault}");
+        let warned = |line: &&str| line.contains("WARN") && line.contains(service.as_str());
+        assert!(log.lines().find(warned).is_some_and(|line| line.contains("BAD_PROPERTIES")), "{name}: {log}");
+    }
     alive(&scene).await;
 }
 

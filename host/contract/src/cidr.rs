@@ -1,5 +1,6 @@
 //! Ranges of addresses.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// A range of addresses.
@@ -30,11 +31,22 @@ impl Cidr {
         }
     }
 
+    /// Whether the address lies in it.
+    pub fn contains(self, address: IpAddr) -> bool {
+        self.overlaps(Cidr { address, length: if address.is_ipv4() { 32 } else { 128 } })
+    }
+
     /// Whether an address lies in both.
     pub fn overlaps(self, other: Cidr) -> bool {
         let length = self.length.min(other.length);
         self.address.is_ipv4() == other.address.is_ipv4()
             && Cidr { length, ..self }.network() == Cidr { length, ..other }.network()
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
     }
 }
 

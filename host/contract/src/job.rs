@@ -226,6 +226,7 @@ pub struct ServiceRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mistake::place;
 
     #[test]
     fn what_the_host_finds_is_said_in_the_sources_words_and_once() {
@@ -240,15 +241,28 @@ mod tests {
             created_ms: 0,
             wanted: None,
             problem: None,
-            mistakes: vec![Mistake::new("nodePools.a", "BAD_TYPE", "is a list")],
+            mistakes: vec![
+                Mistake::new("nodePools.a", "BAD_TYPE", "is a list"),
+                Mistake::new("nodePools.b.lables", "UNKNOWN_KEY", "is not known"),
+            ],
             more: vec![("names".into(), names.into())],
         };
         job.found([
             Mistake::new("network.podCidrs[0]", "CIDR", "odd"),
             Mistake::new("pools.a.count", "POOL_SIZE", "within a mistake of the source"),
             Mistake::new("poolsx", "X", "no name of ours"),
+            Mistake::new(place("pools", "B.c"), "POOL_NAME", "odd"),
+            Mistake::new("pools.b.settings", "SETTINGS", "beside a mistake of the source"),
         ]);
         let paths: Vec<&str> = job.mistakes.iter().map(|mistake| mistake.path.as_str()).collect();
-        assert_eq!(paths, ["nodePools.a", "podCidr[0]", "poolsx"]);
+        let expected = [
+            "nodePools.a",
+            "nodePools.b.lables",
+            "podCidr[0]",
+            "poolsx",
+            r#"nodePools["B.c"]"#,
+            "nodePools.b.settings",
+        ];
+        assert_eq!(paths, expected);
     }
 }

@@ -22,6 +22,7 @@ pub mod identity;
 pub mod job;
 pub mod ledger;
 pub mod mistake;
+mod network;
 pub mod observed;
 pub mod order;
 pub mod role;

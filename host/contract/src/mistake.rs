@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::clip;
 use crate::{Fault, Result};
 
 /// Mistakes told of one description; the rest is counted.
@@ -30,6 +31,15 @@ impl Mistake {
     /// Whether that path lies at or within this place.
     pub(crate) fn covers(&self, path: &str) -> bool {
         within(path, &self.path).is_some()
+    }
+}
+
+/// The place of what stands in `outer` under a key that somebody chose: `pools.workers`, and `pools["a.b"]` where the key is no plain word.
+pub fn place(outer: &str, key: &str) -> String {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    match (1..=60).contains(&key.len()) && key.bytes().all(word) {
+        true => format!("{outer}.{key}"),
+        false => format!("{outer}[{:?}]", clip(key)),
     }
 }
 
@@ -82,6 +92,15 @@ mod tests {
         assert!(message.ends_with(". And 5 more"), "{message}");
         assert!(!message.chars().any(char::is_control));
         assert!(message.chars().count() < 20 * 480, "{}", message.len());
+    }
+
+    #[test]
+    fn keys_that_are_no_words_stand_in_brackets() {
+        assert_eq!(place("pools", "Workers-1"), "pools.Workers-1");
+        assert_eq!(place("pools", "a.b"), r#"pools["a.b"]"#);
+        assert_eq!(place("pools", ""), r#"pools[""]"#);
+        assert_eq!(place("pools", &"w".repeat(300)), format!("pools[\"{}…\"]", "w".repeat(60)));
+        assert!(!Mistake::new(place("pools", "a"), "X", "").covers(&place("pools", "a.b")));
     }
 
     #[test]

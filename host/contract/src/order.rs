@@ -3,19 +3,24 @@
 //! Paths are those of the description with pools by their names: `network.podCidrs[0]`, `pools.workers.count`.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::cidr::Cidr;
 use crate::cluster::{clip, minor};
 use crate::identity::check_pool_name;
-use crate::mistake::{Mistake, refuse};
-use crate::{Cluster, Pool, Result};
+use crate::mistake::{Mistake, place, refuse};
+use crate::{Card, Cluster, Pool, Result, StaticAddress};
 
 /// Most machines that one pool may ask for.
 pub const POOL_LIMIT: u32 = 1000;
 /// Most pools of one cluster.
 pub const POOLS_LIMIT: usize = 100;
-/// The least memory of a node (MiB).
-const LEAST_MEMORY: u64 = 512;
+/// Fewest and most cores of a machine.
+const CORES: (u64, u64) = (1, 1024);
+/// Least and most memory of a machine (MiB).
+const MEMORY: (u64, u64) = (512, 16 << 20);
+/// Smallest and largest root disk of a machine (GiB).
+const DISK: (u64, u64) = (1, 64 << 10);
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 impl Cluster {
@@ -30,17 +35,9 @@ impl Cluster {
         if let Err(fault) = minor(&self.version) {
             found.push(Mistake::new("version", &fault.code, fault.message));
         }
-        let pods = ranges(&mut found, "network.podCidrs", &self.network.pod_cidrs);
-        let services = ranges(&mut found, "network.serviceCidrs", &self.network.service_cidrs);
-        for pod in &pods {
-            for service in services.iter().filter(|service| service.overlaps(*pod)) {
-                let text = format!(
-                    "{}/{} overlaps the service range {}/{}; choose ranges that do not",
-                    pod.address, pod.length, service.address, service.length
-                );
-                found.push(Mistake::new("network.podCidrs", "CIDR_OVERLAP", text));
-            }
-        }
+        let counts = self.pools.iter().map(|pool| pool.count).filter(|count| *count <= POOL_LIMIT);
+        let machines = counts.map(u64::from).sum();
+        let (pods, services) = self.network.look(&mut found, machines);
         if !is_domain(&self.network.domain) {
             let text = format!("`{}` is no DNS domain, such as cluster.local", clip(&self.network.domain));
             found.push(Mistake::new("network.domain", "DOMAIN", text));
@@ -55,7 +52,7 @@ impl Cluster {
         }
         for (at, name) in self.control_plane.cert_sans.iter().enumerate() {
             let host = name.strip_prefix("*.").unwrap_or(name);
-            if !is_domain(host) && name.parse::<std::net::IpAddr>().is_err() {
+            if !is_domain(host) && name.parse::<IpAddr>().is_err() {
                 let text = format!("`{}` is neither a DNS name nor an address", clip(name));
                 found.push(Mistake::new(format!("controlPlane.certSans[{at}]"), "CERT_SAN", text));
             }
@@ -64,37 +61,53 @@ impl Cluster {
             let text = format!("there are {}; at most {POOLS_LIMIT} are possible", self.pools.len());
             found.push(Mistake::new("pools", "POOLS", text));
         }
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut addresses) = (BTreeSet::new(), BTreeSet::new());
         for pool in &self.pools {
             if !seen.insert(&pool.name) {
-                let text = format!("two pools are named `{}`", clip(&pool.name));
-                found.push(Mistake::new("pools", "POOL_TWICE", text));
+                found.push(Mistake::new(pool.place(), "POOL_TWICE", "another pool has the same name"));
             }
             pool.look(&mut found, &[("pod", pods.as_slice()), ("service", services.as_slice())]);
+            for (number, card) in pool.shape.networks.iter().enumerate() {
+                let address = card.address.as_ref().and_then(|fixed| Cidr::parse(&fixed.cidr)).map(|cidr| cidr.address);
+                if address.is_some_and(|address| !addresses.insert(address)) {
+                    let at = format!("{}.networks[{number}].address.cidr", pool.place());
+                    found.push(Mistake::new(at, "ADDRESS", "another card has the same address"));
+                }
+            }
         }
         found
     }
 }
 
 impl Pool {
+    /// Where it stands in the description.
+    pub fn place(&self) -> String {
+        place("pools", &self.name)
+    }
+
     fn look(&self, found: &mut Vec<Mistake>, ranges: &[(&str, &[Cidr])]) {
-        if let Err(fault) = check_pool_name(&self.name) {
-            found.push(Mistake::new("pools", &fault.code, fault.message));
-        }
-        let path = format!("pools.{}", clip(&self.name));
+        let path = self.place();
         let mut wrong = |at: String, code: &str, text: String| found.push(Mistake::new(at, code, text));
+        if let Err(fault) = check_pool_name(&self.name) {
+            wrong(path.clone(), &fault.code, fault.message);
+        }
         if self.count > POOL_LIMIT {
             let text = format!("asks for {} machines; at most {POOL_LIMIT} are possible", self.count);
             wrong(format!("{path}.count"), "POOL_SIZE", text);
         }
-        let (cores, memory) = (self.shape.cores, self.shape.memory_mib);
-        if cores == 0 || memory < LEAST_MEMORY {
-            let text =
-                format!("has {cores} cores and {memory} MiB; a node needs at least 1 core and {LEAST_MEMORY} MiB");
-            wrong(path.clone(), "POOL_SHAPE", text);
-        }
+        let shape = &self.shape;
+        let mut within = |key: &str, value: u64, unit: &str, range: (u64, u64)| {
+            let (least, most) = range;
+            if !(least..=most).contains(&value) {
+                let text = format!("is {value}{unit}; a node has {least} to {most}{unit}");
+                wrong(format!("{path}.{key}"), "POOL_SHAPE", text);
+            }
+        };
+        within("cores", shape.cores.into(), "", CORES);
+        within("memory", shape.memory_mib, " MiB", MEMORY);
+        within("disk", shape.disk_gib.map_or(DISK.0, u64::from), " GiB", DISK);
         for (key, value) in &self.labels {
-            let at = || format!("{path}.labels.{}", clip(key));
+            let at = || place(&format!("{path}.labels"), key);
             if !fits_kubernetes(key, value) {
                 let text = format!("`{}={}` is no label that Kubernetes takes", clip(key), clip(value));
                 wrong(at(), "LABEL", text);
@@ -104,67 +117,68 @@ impl Pool {
                 wrong(at(), "LABEL", "is the node's own label".to_owned());
             }
         }
+        let mut seen = BTreeSet::new();
         for (number, taint) in self.taints.iter().enumerate() {
             let at = format!("{path}.taints[{number}]");
             if !fits_kubernetes(&taint.key, &taint.value) {
                 let text = format!("`{}={}` is no taint that Kubernetes takes", clip(&taint.key), clip(&taint.value));
-                wrong(at.clone(), "TAINT", text);
+                wrong(format!("{at}.key"), "TAINT", text);
             }
             if !EFFECTS.contains(&taint.effect.as_str()) {
                 let text = format!("`{}` is not known; use one of {}", clip(&taint.effect), EFFECTS.join(", "));
                 wrong(format!("{at}.effect"), "TAINT_EFFECT", text);
             }
-        }
-        for (number, card) in self.shape.networks.iter().enumerate() {
-            let Some(address) = &card.address else { continue };
-            let at = || format!("{path}.networks[{number}].address.cidr");
-            let Some(node) = Cidr::parse(&address.cidr) else {
-                let text = format!("`{}` is no address with its prefix, such as 10.0.0.5/24", clip(&address.cidr));
-                wrong(at(), "CIDR", text);
-                continue;
-            };
-            for (whose, theirs) in ranges {
-                for range in theirs.iter().filter(|range| range.overlaps(node)) {
-                    let (first, length) = (range.address, range.length);
-                    let text = format!(
-                        "{} overlaps the {whose} range {first}/{length}; a node outside it is needed",
-                        address.cidr
-                    );
-                    wrong(at(), "CIDR_OVERLAP", text);
-                }
+            // A kubelet that is given both does not register its node.
+            if !seen.insert((&taint.key, &taint.effect)) {
+                let text = "stands with this effect in a taint before it; Kubernetes takes each pair once".to_owned();
+                wrong(format!("{at}.key"), "TAINT", text);
             }
+        }
+        for (number, card) in shape.networks.iter().enumerate() {
+            card.look(found, &format!("{path}.networks[{number}]"), self.count, ranges);
         }
     }
 }
 
-/// The ranges that can be read; what is wrong with them is told.
-fn ranges(found: &mut Vec<Mistake>, path: &str, cidrs: &[String]) -> Vec<Cidr> {
-    let before = found.len();
-    let mut read = Vec::new();
-    for text in cidrs {
-        let Some(cidr) = Cidr::parse(text) else {
-            found.push(Mistake::new(path, "CIDR", format!("`{}` is no CIDR, such as 10.244.0.0/16", clip(text))));
-            continue;
-        };
-        let (network, length) = (cidr.network(), cidr.length);
-        if network != cidr.address {
-            let text = format!("{} has bits behind its prefix; {network}/{length} is meant?", clip(text));
-            found.push(Mistake::new(path, "CIDR", text));
+impl Card {
+    fn look(&self, found: &mut Vec<Mistake>, path: &str, machines: u32, ranges: &[(&str, &[Cidr])]) {
+        let mut wrong =
+            |key: &str, code: &str, text: String| found.push(Mistake::new(format!("{path}.{key}"), code, text));
+        if let Some(vlan) = self.vlan.filter(|vlan| !(1..=4094).contains(vlan)) {
+            wrong("vlan", "BAD_VALUE", format!("is {vlan}; 1 to 4094 are possible"));
         }
-        read.push(Cidr { address: network, length });
-    }
-    let families: Vec<bool> = read.iter().map(|cidr| cidr.address.is_ipv4()).collect();
-    if found.len() == before && !matches!(families.as_slice(), [_] | [true, false]) {
-        let (code, text) = match cidrs {
-            [] => ("CIDR", "is empty; a range is needed".to_owned()),
-            _ => (
-                "CIDR_FAMILIES",
-                format!("is {}; give one range, or one IPv4 and then one IPv6", clip(&cidrs.join(", "))),
-            ),
+        let Some(StaticAddress { cidr, gateway, dns }) = &self.address else { return };
+        if machines > 1 {
+            let text =
+                format!("is one address for {machines} machines; give each a pool of its own, or leave it to DHCP");
+            wrong("address", "ADDRESS", text);
+        }
+        for (at, server) in dns.iter().enumerate().filter(|(_, server)| server.parse::<IpAddr>().is_err()) {
+            wrong(&format!("address.dns[{at}]"), "ADDRESS", format!("`{}` is no address", clip(server)));
+        }
+        let Some(node) = Cidr::parse(cidr) else {
+            let text = format!("`{}` is no address with its prefix, such as 10.0.0.5/24", clip(cidr));
+            return wrong("address.cidr", "CIDR", text);
         };
-        found.push(Mistake::new(path, code, text));
+        if let Some(gateway) = gateway {
+            let via: Option<IpAddr> = gateway.parse().ok();
+            // A router outside the range is never asked; one of IPv6 may have its link-local address (RFC 4861).
+            let near =
+                |via: IpAddr| node.contains(via) || matches!(via, IpAddr::V6(via) if via.is_unicast_link_local());
+            let fits =
+                via.is_some_and(|via| via != node.address && via.is_ipv4() == node.address.is_ipv4() && near(via));
+            if !fits {
+                let text = format!("`{}` is no other address within {cidr}", clip(gateway));
+                wrong("address.gateway", "ADDRESS", text);
+            }
+        }
+        for (whose, theirs) in ranges {
+            for range in theirs.iter().filter(|range| range.overlaps(node)) {
+                let text = format!("{cidr} overlaps the {whose} range {range}; a node outside it is needed");
+                wrong("address.cidr", "CIDR_OVERLAP", text);
+            }
+        }
     }
-    read
 }
 
 /// Lower-case DNS labels of 1 to 63 characters, together at most 253.
@@ -207,7 +221,7 @@ mod tests {
 
     fn cluster() -> Cluster {
         serde_json::from_str(
-            r#"{"version":"v1.35.2","pools":[{"name":"w","count":2,"shape":{"cores":2,"memoryMib":2048}}]}"#,
+            r#"{"version":"v1.35.2","pools":[{"name":"w","count":1,"shape":{"cores":2,"memoryMib":2048}}]}"#,
         )
         .unwrap()
     }
@@ -246,7 +260,8 @@ mod tests {
             (vec!["10.0.0.7/16"], "CIDR"),
             (vec![], "CIDR"),
             (vec!["10.96.128.0/20"], "CIDR_OVERLAP"),
-            (vec!["0.0.0.0/0"], "CIDR_OVERLAP"),
+            (vec!["10.244.0.0/30"], "CIDR_SIZE"),
+            (vec!["127.0.0.0/16"], "CIDR"),
             (vec!["fd00::/56", "10.244.0.0/16"], "CIDR_FAMILIES"),
             (vec!["10.1.0.0/16", "10.2.0.0/16"], "CIDR_FAMILIES"),
         ] {
@@ -258,16 +273,49 @@ mod tests {
         assert_eq!(found(|c| c.pools[0].shape.networks = at("10.96.0.5/24")), one(address, "CIDR_OVERLAP"));
         assert_eq!(found(|c| c.pools[0].shape.networks = at("10.0.0.5")), one(address, "CIDR"));
         assert_eq!(found(|c| c.pools[0].shape.networks = at("10.0.0.5/24")), []);
+        let two = |c: &mut Cluster| (c.pools[0].shape.networks, c.pools[0].count) = (at("10.0.0.5/24"), 2);
+        assert_eq!(found(two), one("pools.w.networks[0].address", "ADDRESS"));
+        let twice = found(|c| c.pools[0].shape.networks = [at("10.0.0.5/24"), at("10.0.0.5/16")].concat());
+        assert_eq!(twice, one("pools.w.networks[1].address.cidr", "ADDRESS"));
+        for (gateway, dns, place) in [
+            ("10.0.1.1", "10.0.0.2", Some("gateway")),
+            ("10.0.0.5", "10.0.0.2", Some("gateway")),
+            ("fe80::1", "10.0.0.2", Some("gateway")),
+            ("x", "10.0.0.2", Some("gateway")),
+            ("10.0.0.1", "ns.example.org", Some("dns[0]")),
+            ("10.0.0.1", "192.0.2.53", None),
+        ] {
+            let mut cards = at("10.0.0.5/24");
+            let fixed = cards[0].address.as_mut().unwrap();
+            (fixed.gateway, fixed.dns) = (Some(gateway.to_owned()), vec![dns.to_owned()]);
+            let expected = place.map(|key| one(&format!("pools.w.networks[0].address.{key}"), "ADDRESS"));
+            assert_eq!(found(|c| c.pools[0].shape.networks = cards), expected.unwrap_or_default(), "{gateway} {dns}");
+        }
+        let tagged = vec![Card { vlan: Some(4095), address: None, ..at("10.0.0.5/24").remove(0) }];
+        assert_eq!(found(|c| c.pools[0].shape.networks = tagged), one("pools.w.networks[0].vlan", "BAD_VALUE"));
         assert_eq!(found(|c| c.network.domain = "a b".into()), one("network.domain", "DOMAIN"));
         assert_eq!(found(|c| c.control_plane.replicas = 0), one("controlPlane.replicas", "REPLICAS"));
         let sans = vec!["api.example.org".into(), "*.example.org".into(), "192.0.2.1".into(), "a b".into()];
         assert_eq!(found(|c| c.control_plane.cert_sans = sans), one("controlPlane.certSans[3]", "CERT_SAN"));
-        assert_eq!(found(|c| c.pools[0].name = "Workers".into()), one("pools", "POOL_NAME"));
-        assert_eq!(found(|c| c.pools[0].name = "w".repeat(300)), one("pools", "POOL_NAME"));
+        assert_eq!(found(|c| c.pools[0].name = "Workers".into()), one("pools.Workers", "POOL_NAME"));
+        assert_eq!(found(|c| c.pools[0].name = "a.b".into()), one(r#"pools["a.b"]"#, "POOL_NAME"));
         assert_eq!(found(|c| c.pools[0].count = 10_000), one("pools.w.count", "POOL_SIZE"));
         assert_eq!(found(|c| c.pools[0].count = 0), []);
-        assert_eq!(found(|c| c.pools.push(c.pools[0].clone())), one("pools", "POOL_TWICE"));
-        assert_eq!(found(|c| c.pools[0].shape.cores = 0), one("pools.w", "POOL_SHAPE"));
+        assert_eq!(found(|c| c.pools.push(c.pools[0].clone())), one("pools.w", "POOL_TWICE"));
+        for (cores, memory, disk, key) in [
+            (0, 2048, None, "cores"),
+            (1025, 2048, None, "cores"),
+            (1, 511, None, "memory"),
+            (1, 1 << 40, None, "memory"),
+            (1, 2048, Some(0), "disk"),
+            (1, 2048, Some(u32::MAX), "disk"),
+        ] {
+            let odd = |c: &mut Cluster| {
+                let shape = &mut c.pools[0].shape;
+                (shape.cores, shape.memory_mib, shape.disk_gib) = (cores, memory, disk);
+            };
+            assert_eq!(found(odd), one(&format!("pools.w.{key}"), "POOL_SHAPE"), "{cores} {memory} {disk:?}");
+        }
     }
 
     #[test]
@@ -275,12 +323,17 @@ mod tests {
         for (key, value) in [("b,c", "d"), ("a", "x\ny"), ("", "x"), ("kubernetes.io/hostname", "evil"), ("A.b/c", "d")]
         {
             let found = found(|c| c.pools[0].labels = vec![(key.into(), value.into())]);
-            assert_eq!(found, one(&format!("pools.w.labels.{key}"), "LABEL"), "{key:?}={value:?}");
+            assert_eq!(found, one(&place("pools.w.labels", key), "LABEL"), "{key:?}={value:?}");
         }
         let taint =
             |key: &str, effect: &str| vec![Taint { key: key.into(), value: String::new(), effect: effect.into() }];
-        assert_eq!(found(|c| c.pools[0].taints = taint("a b\n", "NoExecute")), one("pools.w.taints[0]", "TAINT"));
+        assert_eq!(found(|c| c.pools[0].taints = taint("a b\n", "NoExecute")), one("pools.w.taints[0].key", "TAINT"));
         assert_eq!(found(|c| c.pools[0].taints = taint("a", "Never")), one("pools.w.taints[0].effect", "TAINT_EFFECT"));
+        let both = ["pools.w.taints[0].key", "pools.w.taints[0].effect"];
+        let told: Vec<String> = found(|c| c.pools[0].taints = taint("a b", "Never")).into_iter().map(|m| m.0).collect();
+        assert_eq!(told, both, "each mistake of a taint is told");
+        let twice = || [taint("a", "NoExecute"), taint("a", "NoExecute"), taint("a", "NoSchedule")].concat();
+        assert_eq!(found(|c| c.pools[0].taints = twice()), one("pools.w.taints[1].key", "TAINT"));
         let fine = found(|c| {
             c.pools[0].taints = taint("example.org/db", "NoSchedule");
             c.pools[0].labels = vec![("node-role.kubernetes.io/worker".into(), String::new())];

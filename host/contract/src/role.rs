@@ -86,6 +86,8 @@ pub struct Kubeconfigs {
 /// Who runs the control plane of a cluster.
 #[async_trait]
 pub trait ControlPlane: Send + Sync {
+    /// Minor number of the oldest Kubernetes that it makes; 0 for any.
+    fn oldest_minor(&self) -> u32;
     /// Checks reachability, versions, privileges, prerequisites.
     async fn preflight(&self) -> Result<Vec<Finding>>;
     /// Creates or changes the control plane until it is at `stage`.

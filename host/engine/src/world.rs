@@ -45,7 +45,7 @@ impl World {
             _ => None,
         };
         Providers {
-            control_planes: self.control_planes.keys().cloned().collect(),
+            control_planes: self.control_planes.iter().map(|(name, p)| (name.clone(), p.oldest_minor())).collect(),
             nodes: self.node_providers.iter().map(|(name, p)| (name.clone(), p.bootstrap_at_create())).collect(),
             default_control_plane: self
                 .default_control_plane

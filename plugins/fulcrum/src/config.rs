@@ -109,11 +109,14 @@ impl Names {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Size {
     /// CPU cores.
+    #[schemars(range(min = 1, max = 1024))]
     pub cores: u32,
     /// Memory in MiB.
+    #[schemars(range(min = 512))]
     pub memory_mib: u64,
     /// Root disk in GiB; left out: as the template has it.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub disk_gib: Option<u32>,
 }
 
@@ -124,6 +127,7 @@ pub struct Defaults {
     /// Kubernetes version; left out: an order must say it.
     pub version: Option<String>,
     /// Control-plane replicas; left out: 2.
+    #[schemars(range(min = 1, max = 9))]
     pub replicas: Option<u32>,
     /// Pod CIDR; left out: `10.244.0.0/16`.
     pub pod_cidr: Option<String>,

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use crate::api::Object;
 use crate::config::{Config, Defaults};
-use crate::reading::{Reading, Unit, clip};
+use crate::reading::{Reading, Unit, place};
 
 const POOL: &[&str] =
     &["size", "cores", "memory", "disk", "count", "labels", "taints", "image", "provider", "networks", "settings"];
 const CONTROL_PLANE: &[&str] = &["provider", "settings"];
 const TAINT: &[&str] = &["key", "value", "effect"];
-const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const CARD: &[&str] = &["network", "vlan", "firewall", "address"];
 const ADDRESS: &[&str] = &["cidr", "gateway", "dns"];
 
@@ -23,6 +22,10 @@ const ADDRESS: &[&str] = &["cidr", "gateway", "dns"];
 const MOST_MACHINES: u64 = 1000;
 /// Stands where a shape could not be read (MiB).
 const SOME_MEMORY: u64 = 2048;
+/// Stands where a text could not be read.
+const SOME_NAME: &str = "x";
+/// Likewise, where the effect of a taint is needed.
+const SOME_EFFECT: &str = "NoExecute";
 
 /// The parts of the properties whose shape is not ours: settings of providers, and properties that an operator added. Only there
 /// may secrets stand.
@@ -123,18 +126,8 @@ fn pools(reading: &mut Reading, config: &Config, value: Option<&Value>) -> Vec<P
 }
 
 fn pool(reading: &mut Reading, config: &Config, name: &str, value: &Value) -> Option<Pool> {
-    let outer = &config.properties.pools;
-    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !plain || !(1..=20).contains(&name.len()) || name.starts_with('-') || name.ends_with('-') {
-        let name = clip(name);
-        reading.wrong(
-            outer,
-            "POOL_NAME",
-            format!("the pool name {name:?} must be 1 to 20 of a-z, 0-9 and `-`, with `-` only inside"),
-        );
-        return None;
-    }
-    let path = format!("{outer}.{name}");
+    // Whether the name can be one, the host says.
+    let path = place(&config.properties.pools, name);
     if value.is_null() {
         reading.wrong(&path, "BAD_TYPE", "is null; leave the pool out, or give it a count of 0");
     }
@@ -148,7 +141,7 @@ fn pool(reading: &mut Reading, config: &Config, name: &str, value: &Value) -> Op
     let labels = labels
         .into_iter()
         .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), reading.text_or_empty(&format!("{path}.labels.{key}"), value)?)));
+        .filter_map(|(key, value)| Some((key.clone(), reading.text_or_empty(&place(&at("labels"), key), value)?)));
     let labels = labels.collect();
     Some(Pool {
         name: name.to_owned(),
@@ -183,13 +176,12 @@ fn shape(reading: &mut Reading, config: &Config, path: &str, pool: &Object) -> S
         reading.quantity(&at("disk"), pool.get("disk"), Unit::Gibi).map(|gib| u32::try_from(gib).unwrap_or(u32::MAX));
     match (has("size"), has("cores"), has("memory")) {
         (true, false, false) | (false, true, true) => {}
-        (true, ..) => reading.wrong(
-            path,
-            "POOL_SHAPE",
-            "size stands beside cores or memory; give either a size, or cores and memory",
-        ),
+        (true, ..) => {
+            reading.wrong(&at("size"), "POOL_SHAPE", "stands beside cores or memory; give either it, or the two")
+        }
         _ => {
-            reading.wrong(path, "POOL_SHAPE", format!("says no shape; give a size ({}), or cores and memory", known()))
+            let mend = format!("is missing; give a size ({}), or cores and memory", known());
+            reading.wrong(&at("size"), "POOL_SHAPE", mend);
         }
     }
     Shape {
@@ -205,24 +197,21 @@ fn taint(reading: &mut Reading, path: &str, value: &Value) -> Option<Taint> {
     let taint = reading.object(path, Some(value), Some(TAINT))?;
     let key = reading.needed_text(&format!("{path}.key"), taint.get("key"));
     let effect = reading.needed_text(&format!("{path}.effect"), taint.get("effect"));
-    if let Some(effect) = effect.as_deref().filter(|effect| !EFFECTS.contains(effect)) {
-        reading.wrong(
-            &format!("{path}.effect"),
-            "TAINT_EFFECT",
-            format!("{effect:?} is not known; use one of {}", EFFECTS.join(", ")),
-        );
-    }
     let value = taint.get("value").filter(|value| !value.is_null());
     let value = value.and_then(|value| reading.text_or_empty(&format!("{path}.value"), value));
-    let effect = effect.filter(|effect| EFFECTS.contains(&effect.as_str()));
-    Some(Taint { key: key?, value: value.unwrap_or_default(), effect: effect? })
+    Some(Taint {
+        key: key.unwrap_or_else(|| SOME_NAME.to_owned()),
+        value: value.unwrap_or_default(),
+        effect: effect.unwrap_or_else(|| SOME_EFFECT.to_owned()),
+    })
 }
 
 fn card(reading: &mut Reading, path: &str, value: &Value) -> Option<Card> {
     let card = reading.object(path, Some(value), Some(CARD))?;
     let at = |key: &str| format!("{path}.{key}");
+    let network = reading.needed_text(&at("network"), card.get("network"));
     Some(Card {
-        network: reading.needed_text(&at("network"), card.get("network"))?,
+        network: network.unwrap_or_else(|| SOME_NAME.to_owned()),
         vlan: reading.number(&at("vlan"), "BAD_VALUE", card.get("vlan"), 1..=4094),
         firewall: reading.flag(&at("firewall"), card.get("firewall")),
         address: address(reading, &at("address"), card.get("address")),
@@ -231,11 +220,10 @@ fn card(reading: &mut Reading, path: &str, value: &Value) -> Option<Card> {
 
 fn address(reading: &mut Reading, path: &str, value: Option<&Value>) -> Option<StaticAddress> {
     let address = reading.object(path, value, Some(ADDRESS))?;
-    Some(StaticAddress {
-        cidr: reading.needed_text(&format!("{path}.cidr"), address.get("cidr"))?,
-        gateway: reading.text(&format!("{path}.gateway"), address.get("gateway")),
-        dns: reading.texts(&format!("{path}.dns"), address.get("dns")),
-    })
+    let cidr = reading.needed_text(&format!("{path}.cidr"), address.get("cidr"));
+    let gateway = reading.text(&format!("{path}.gateway"), address.get("gateway"));
+    let dns = reading.texts(&format!("{path}.dns"), address.get("dns"));
+    Some(StaticAddress { cidr: cidr?, gateway, dns })
 }
 
 fn settings(reading: &mut Reading, path: &str, of: &Object) -> String {
@@ -315,7 +303,7 @@ mod tests {
     fn every_mistake_in_a_pool_names_its_place_and_what_to_do() {
         let good = || json!({"size": "s1", "count": 1});
         for (key, value, told) in [
-            ("lables", json!({}), r#"nodePools.w: UNKNOWN_KEY: the key "lables" is not known; known are size, cores,"#),
+            ("lables", json!({}), "nodePools.w.lables: UNKNOWN_KEY: is not known; known are size, cores,"),
             (
                 "size",
                 json!("s9"),
@@ -325,9 +313,9 @@ mod tests {
             (
                 "size",
                 json!(null),
-                "nodePools.w: POOL_SHAPE: says no shape; give a size (big, s1, s2, s4), or cores and memory",
+                "nodePools.w.size: POOL_SHAPE: is missing; give a size (big, s1, s2, s4), or cores and memory",
             ),
-            ("cores", json!(4), "nodePools.w: POOL_SHAPE: size stands beside cores or memory"),
+            ("cores", json!(4), "nodePools.w.size: POOL_SHAPE: stands beside cores or memory"),
             ("count", json!("3"), r#"nodePools.w.count: BAD_TYPE: is "3"; a whole number from 0 to 1000 is needed"#),
             ("count", json!(-1), "nodePools.w.count: POOL_SIZE: is -1;"),
             ("count", json!(1001), "nodePools.w.count: POOL_SIZE: is 1001;"),
@@ -337,9 +325,9 @@ mod tests {
             ("taints", json!({}), "nodePools.w.taints: BAD_TYPE: is an object; a list is needed"),
             ("taints", json!([{"effect": "NoExecute"}]), "nodePools.w.taints[0].key: MISSING: is missing"),
             (
-                "taints",
-                json!([{"key": "a", "effect": "Never"}]),
-                r#"nodePools.w.taints[0].effect: TAINT_EFFECT: "Never" is not known"#,
+                "labels",
+                json!({"a.b/c": 1}),
+                r#"nodePools.w.labels["a.b/c"]: BAD_TYPE: is 1; a text in quotes is needed"#,
             ),
             (
                 "disk",
@@ -366,20 +354,45 @@ mod tests {
         }
     }
 
+    // Checklist 146.
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let given =
-            json!({"kubernetesVersion": 1, "addons": "x", "controlPlane": {"replicas": 3}, "nodePools": {"W": {}}});
+        let given = json!({
+            "kubernetesVersion": 1, "addons": "x", "controlPlane": {"replicas": 3},
+            "nodePools": {"a.b": {"count": "1"}, "w": {
+                "lables": {}, "count": 1, "taints": [{"key": 1, "effect": 2}],
+                "networks": [{"vlan": 5000, "address": {"gateway": 1, "dns": [2]}}],
+            }},
+        });
         let message = read(given).unwrap_err();
-        for told in [
-            "kubernetesVersion: BAD_TYPE: is 1",
-            "addons: BAD_TYPE: is \"x\"; a list",
-            "controlPlane: UNKNOWN_KEY: the key \"replicas\"",
-            "the pool name \"W\" must be",
-        ] {
-            assert!(message.contains(told), "{told}: {message}");
-        }
-        assert_eq!(message.lines().count(), 4, "{message}");
+        let told: Vec<&str> = message.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        let places = [
+            "kubernetesVersion",
+            "controlPlane.replicas",
+            r#"nodePools["a.b"].count"#,
+            r#"nodePools["a.b"].size"#,
+            "nodePools.w.lables",
+            "nodePools.w.size",
+            "nodePools.w.networks[0].network",
+            "nodePools.w.networks[0].vlan",
+            "nodePools.w.networks[0].address.cidr",
+            "nodePools.w.networks[0].address.gateway",
+            "nodePools.w.networks[0].address.dns[0]",
+            "nodePools.w.taints[0].key",
+            "nodePools.w.taints[0].effect",
+            "addons",
+        ];
+        assert_eq!(told, places, "{message}");
+    }
+
+    #[test]
+    fn what_only_the_host_judges_is_handed_on() {
+        let pool = json!({"size": "s1", "count": 1, "taints": [{"key": "a b", "effect": "Never"}]});
+        let pool = read(json!({"kubernetesVersion": "v1.35.2", "nodePools": {"W": pool}})).unwrap().pools.remove(0);
+        assert_eq!(
+            (pool.name.as_str(), pool.taints[0].key.as_str(), pool.taints[0].effect.as_str()),
+            ("W", "a b", "Never")
+        );
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Reading {
         for key in object.keys() {
             if known.is_some_and(|known| !known.contains(&key.as_str())) {
                 let known = known.unwrap_or_default().join(", ");
-                self.wrong(path, "UNKNOWN_KEY", format!("the key {:?} is not known; known are {known}", clip(key)));
+                self.wrong(&place(path, key), "UNKNOWN_KEY", format!("is not known; known are {known}"));
             }
         }
         Some(object)
@@ -185,8 +185,18 @@ fn kind(value: &Value) -> String {
     }
 }
 
+/// The place of what stands in `outer` under a key that somebody chose, as the host writes it: `nodePools.workers`, and
+/// `nodePools["a.b"]` where the key is no plain word.
+pub fn place(outer: &str, key: &str) -> String {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    match (1..=60).contains(&key.len()) && key.bytes().all(word) {
+        true => format!("{outer}.{key}"),
+        false => format!("{outer}[{:?}]", clip(key)),
+    }
+}
+
 /// The first 60 characters.
-pub fn clip(text: &str) -> String {
+fn clip(text: &str) -> String {
     let clipped: String = text.chars().take(60).collect();
     if clipped.len() < text.len() { clipped + "…" } else { clipped }
 }

@@ -4,7 +4,7 @@ use agentkube_sdk::cluster::Cluster;
 use agentkube_sdk::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Configuration of the plugin.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,6 +24,7 @@ pub struct Config {
     pub data_store: Option<String>,
     /// Port of the API server.
     #[serde(default = "port")]
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Whether traffic from the control plane to the workers goes through Konnectivity.
     #[serde(default = "yes")]
@@ -40,6 +41,7 @@ pub struct Config {
     pub address_timeout_ms: u64,
     /// Merged (RFC 7386) into the spec of every TenantControlPlane: any field of the CRD.
     #[serde(default)]
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub overrides: Value,
 }
 
@@ -60,12 +62,14 @@ pub enum ServiceType {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
     /// Another DataStore.
+    #[schemars(regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub data_store: Option<String>,
     /// Another way of exposure.
     pub service_type: Option<ServiceType>,
     /// Whether Konnectivity is used.
     pub konnectivity: Option<bool>,
     /// Merged into the spec after the plugin's own overrides.
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub overrides: Value,
 }
 
@@ -112,12 +116,6 @@ impl Config {
             return Err(Fault::invalid(
                 "BAD_CONFIG",
                 "owner-key must not be a super-admin's: no role could take it back",
-            ));
-        }
-        if !(self.overrides.is_null() || self.overrides.is_object()) {
-            return Err(Fault::invalid(
-                "BAD_CONFIG",
-                "overrides must be a table of fields of the TenantControlPlane's spec",
             ));
         }
         Ok(())

@@ -15,6 +15,10 @@ pub(crate) const RULES: [Rule; 3] = [
     ("", "secrets", &["get"]),
 ];
 
+/// Minor number of the oldest Kubernetes that Kamaji's edge releases of 2026 list in their compatibility matrix. Their webhook refuses
+/// what is too new, and nothing that is too old.
+const OLDEST_MINOR: u32 = 30;
+
 /// What it reads to say why something does not get on.
 pub(crate) const DIAGNOSTICS: [Rule; 2] = [("kamaji.clastix.io", "datastores", &["get"]), ("", "services", &["get"])];
 
@@ -48,5 +52,6 @@ pub fn manifest() -> Manifest {
         .kube(diagnosis)
         .capabilities(&["clock", "ledger"])
         .settings::<Settings>()
+        .oldest_minor(OLDEST_MINOR)
         .build()
 }

@@ -32,9 +32,6 @@ const ADMISSION: [&str; 18] = [
 /// The whole TenantControlPlane.
 pub fn object(config: &Config, owner: &Owner, wanted: &Cluster) -> Result<Value> {
     let settings = config.settings_of(wanted)?;
-    if !(settings.overrides.is_null() || settings.overrides.is_object()) {
-        return Err(Fault::invalid("BAD_SETTINGS", "settings of the control plane: overrides must be an object"));
-    }
     let mut spec = spec(config, &settings, wanted);
     merge(&mut spec, &config.overrides);
     merge(&mut spec, &settings.overrides);

@@ -279,6 +279,10 @@ impl Config {
             (None, Err(_)) => Template::Named(image.clone()),
         });
         let clone = settings.clone.unwrap_or(self.clone);
+        if settings.storage.is_some() && clone == CloneMode::Linked {
+            let message = format!("storage of pool `{}`: linked clones lie on the template's storage", pool.name);
+            return Err(Fault::invalid("BAD_SETTINGS", message));
+        }
         let storage = settings.storage.or_else(|| self.storage.clone()).filter(|_| clone == CloneMode::Full);
         if let Some(tag) = settings.tags.iter().find(|tag| !is_tag(tag)) {
             return Err(Fault::invalid("BAD_SETTINGS", format!("tags of pool `{}`: `{tag}` is no tag", pool.name)));
@@ -361,7 +365,9 @@ mod tests {
         assert_eq!(template(Some("noble"), json!({ "template": 9003 })), Template::Vmid(9003));
         let linked = config.choice(&pool(None, json!({ "clone": "linked", "tags": ["y"] }))).unwrap();
         assert_eq!((linked.storage, linked.tags), (None, vec!["x".to_owned(), "y".to_owned()]));
-        assert_eq!(config.choice(&pool(None, json!({ "clne": 1 }))).unwrap_err().code, "BAD_SETTINGS");
+        for bad in [json!({ "clne": 1 }), json!({ "clone": "linked", "storage": "b" })] {
+            assert_eq!(config.choice(&pool(None, bad)).unwrap_err().code, "BAD_SETTINGS");
+        }
         assert_eq!(config.permit("template/9000".to_owned()), "pve/template/9000");
     }
 }

@@ -34,6 +34,10 @@ pub struct Manifest {
     /// names of the optional interfaces that it exports ([`Offer`]).
     #[serde(default)]
     pub flags: Vec<String>,
+    /// Of a control-plane provider: the oldest Kubernetes that it makes, as the minor number of a v1 (`30` for v1.30). An order for an
+    /// older one is refused before anything is made. Left out: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_minor: Option<u32>,
 }
 
 /// A role, named as its interface.

@@ -316,6 +316,7 @@ mod tests {
             settings_schema: Value::Null,
             needs: Needs { http: vec![need], ..Needs::default() },
             flags: vec![],
+            oldest_minor: None,
         }
     }
 

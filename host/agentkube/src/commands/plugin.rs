@@ -34,6 +34,9 @@ pub fn inspect(file: &Path, output: Output) -> miette::Result<()> {
     if !inspection.manifest.flags.is_empty() {
         say(format_args!("can       {}", inspection.manifest.flags.join(", ")));
     }
+    if let Some(minor) = inspection.manifest.oldest_minor {
+        say(format_args!("makes     Kubernetes v1.{minor} and newer"));
+    }
     Ok(())
 }
 

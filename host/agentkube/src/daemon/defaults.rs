@@ -47,7 +47,7 @@ impl WithDefaults {
         let pools = wanted.pools.iter().filter_map(|pool| {
             let provider = pool.provider.as_ref().or(self.defaults.node_provider.as_ref());
             let provider = provider.or_else(|| self.only(Role::NodeProvider));
-            self.wrong(format!("pools.{}.settings", pool.name), provider, &pool.settings)
+            self.wrong(format!("{}.settings", pool.place()), provider, &pool.settings)
         });
         let unknown = wanted.addons.iter().filter(|addon| !self.addons.contains(*addon)).map(|addon| {
             let known: Vec<&str> = self.addons.iter().map(String::as_str).collect();

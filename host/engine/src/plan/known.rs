@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agentkube_contract::cluster::clip;
+use agentkube_contract::cluster::{clip, minor};
 use agentkube_contract::mistake::refuse;
 use agentkube_contract::{Cluster, Item, MachineKey, Mistake, Result};
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,8 @@ impl Known {
 /// The providers that there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Providers {
-    /// Names of control-plane providers.
-    pub control_planes: BTreeSet<String>,
+    /// Names of control-plane providers, and the minor number of the oldest Kubernetes that each makes.
+    pub control_planes: BTreeMap<String, u32>,
     /// Names of node providers, and whether each needs the first-boot data at creation.
     pub nodes: BTreeMap<String, bool>,
     /// Used by a cluster that names none.
@@ -114,16 +114,22 @@ impl Providers {
         Ok(wanted)
     }
 
-    /// Providers that the description names, or should name, and that do not exist.
+    /// Providers that the description names, or should name, and that do not exist or cannot make what it wants.
     pub fn mistakes(&self, wanted: &Cluster) -> Vec<Mistake> {
         let plane = wanted.control_plane.provider.as_ref().or(self.default_control_plane.as_ref());
-        let plane = missing("controlPlane.provider".to_owned(), plane, |name| self.control_planes.contains(name));
+        let oldest = plane.and_then(|name| Some((name, *self.control_planes.get(name)?)));
+        let old = oldest.filter(|(_, oldest)| minor(&wanted.version).is_ok_and(|minor| minor < *oldest));
+        let old = old.map(|(name, oldest)| {
+            let text = format!("{} is too old; v1.{oldest} is the oldest that `{name}` makes", wanted.version);
+            Mistake::new("version", "VERSION_UNSUPPORTED", text)
+        });
+        let plane = missing("controlPlane.provider".to_owned(), plane, |name| self.control_planes.contains_key(name));
         let pools = wanted.pools.iter().filter_map(|pool| {
-            let path = format!("pools.{}.provider", clip(&pool.name));
+            let path = format!("{}.provider", pool.place());
             let name = pool.provider.as_ref().or(self.default_nodes.as_ref());
             missing(path, name, |name| self.nodes.contains_key(name))
         });
-        plane.into_iter().chain(pools).collect()
+        old.into_iter().chain(plane).chain(pools).collect()
     }
 }
 

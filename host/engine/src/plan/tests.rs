@@ -22,7 +22,7 @@ fn cluster(pools: &[(&str, u32)]) -> Cluster {
 
 fn providers(at_create: bool) -> Providers {
     Providers {
-        control_planes: ["cp".to_owned()].into(),
+        control_planes: BTreeMap::from([("cp".to_owned(), 30)]),
         nodes: BTreeMap::from([("iron".to_owned(), at_create)]),
         default_control_plane: Some("cp".into()),
         default_nodes: Some("iron".into()),
@@ -153,4 +153,17 @@ fn words_of_jobs_are_read_back() {
         assert_eq!(Action::parse(word).text(), word);
     }
     assert!(!Action::parse("explode").supported());
+}
+
+// Checklist 91.
+#[test]
+fn a_version_that_the_provider_does_not_make_is_a_mistake() {
+    let mistakes = |version: &str| {
+        let wanted = Cluster { version: version.to_owned(), ..cluster(&[("w", 1)]) };
+        providers(false).mistakes(&wanted)
+    };
+    let told = mistakes("v1.2.0");
+    assert_eq!((told.len(), told[0].path.as_str(), told[0].code.as_str()), (1, "version", "VERSION_UNSUPPORTED"));
+    assert_eq!(told[0].text, "v1.2.0 is too old; v1.30 is the oldest that `cp` makes");
+    assert!(mistakes("v1.30.0").is_empty() && mistakes("latest").is_empty(), "what is no version is told elsewhere");
 }

@@ -248,6 +248,9 @@ impl ControlPlane for Doubles {
         let truth = self.cloud.truth.lock().unwrap();
         Ok(truth.control_planes.contains_key(&call.owner.cluster).then(|| status(&call.owner.cluster)))
     }
+    fn oldest_minor(&self) -> u32 {
+        0
+    }
     async fn power(&self, _: &Call, _: bool) -> Result<ControlPlaneStatus> {
         Err(Fault::new(Class::Unsupported, "NO", ""))
     }

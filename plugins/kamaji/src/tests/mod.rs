@@ -88,6 +88,26 @@ fn the_manifest_is_what_the_code_says() {
     check_manifest(&manifest(), include_str!("../../manifest.json"));
 }
 
+#[test]
+fn every_measurement_is_documented() {
+    let (world, provider) = (world(), provider(json!({})));
+    world.run(provider.ensure(world.a_call(), wanted(), Stage::Claimed)).unwrap();
+    let samples = world.run(provider.metrics(world.a_call())).unwrap();
+    let (page, install) = (include_str!("../../../../docs/kamaji.md"), include_str!("../../../../docs/fulcrum.md"));
+    assert_eq!(samples.len(), 3);
+    for Sample { name, .. } in &samples {
+        assert!(page.contains(&format!("`{name}`")) && install.contains(name), "{name}");
+    }
+}
+
+/// The host checks them with all else that an order says.
+#[test]
+fn settings_that_cannot_be_are_refused_by_their_schema() {
+    let schema = manifest().settings_schema;
+    assert_eq!(schema["properties"]["overrides"]["type"], json!(["object", "null"]));
+    assert!(schema["properties"]["data-store"]["pattern"].is_string());
+}
+
 // Checklist 13, 25, 26, 58, 104, 209, 210, 213.
 #[test]
 fn a_control_plane_is_claimed_then_joinable_then_ready() {

@@ -31,6 +31,10 @@ impl ControlPlanePlugin {
 
 #[async_trait]
 impl ControlPlane for ControlPlanePlugin {
+    fn oldest_minor(&self) -> u32 {
+        self.plugin.manifest().oldest_minor.unwrap_or(0)
+    }
+
     async fn preflight(&self) -> Result<Vec<Finding>> {
         let spec = self.plugin.general("preflight");
         invoke!(self, spec, agentkube_provider_control_plane, |guest, a| guest.call_preflight(a)).map(all)
