@@ -58,6 +58,7 @@ async fn a_machine_that_cannot_be_asked_fails_with_what_is_known() {
     scene.settles(&Found::nothing()).await;
 }
 
+// Checklist 99.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn after_the_join_nothing_of_ours_is_on_a_machine_or_its_storage() {
     let _turn = heavy().await;

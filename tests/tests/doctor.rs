@@ -139,6 +139,7 @@ async fn fresh_token(scene: &Scene) -> String {
     made["value"].as_str().unwrap().to_owned()
 }
 
+// Checklist 11, 27.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn an_expired_token_holds_the_daemon_until_there_is_another() {
     let scene = Scene::start(watchful()).await;

@@ -84,7 +84,7 @@ async fn assert_stands(scene: &Scene, service: &str, machines: Found) {
     assert!(endpoint.contains(property(&record, "apiEndpoint").as_str().unwrap().trim_start_matches("https://")));
 }
 
-// Checklist 1, 2, 5, 7, 13, 16, 47, 48, 65, 66, 80, 81, 82, 128, 135, 193, 214, 216, 217, 222, 223, 225.
+// Checklist 1, 2, 5, 7, 13, 16, 23, 47, 48, 65, 66, 80, 81, 82, 90, 107, 123, 128, 135, 193, 194, 212, 214, 216, 217, 222, 223, 225.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_cluster_on_proxmox_ve_comes_and_goes() {
     let _turn = heavy().await;
@@ -112,7 +112,7 @@ async fn the_same_cluster_on_another_infrastructure_by_configuration_alone() {
 }
 
 /// Measurements reach Core, each of a type that it knows, for this service.
-// Checklist 4, 10, 30, 53, 56, 69, 83, 252.
+// Checklist 4, 10, 30, 53, 56, 63, 67, 68, 69, 83, 252.
 async fn measured(scene: &Scene, service: &str, wanted: &[&str]) {
     let names = wait::until("metrics in Core", || {
         let names = scene.lab.core(|core| {
@@ -133,7 +133,7 @@ async fn measured(scene: &Scene, service: &str, wanted: &[&str]) {
     println!("measured: {}", names.join(", "));
 }
 
-// Checklist 9, 29, 33, 34, 171, 176.
+// Checklist 9, 29, 33, 34, 76, 171, 176.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_daemon_shows_what_it_does() {
     let _turn = heavy().await;

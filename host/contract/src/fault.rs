@@ -150,6 +150,7 @@ mod tests {
         assert!(!Fault::internal("TRAP", "").retryable());
     }
 
+    // Checklist 250.
     #[test]
     fn the_code_leads_the_text() {
         assert_eq!(

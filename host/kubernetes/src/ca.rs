@@ -46,6 +46,7 @@ mod tests {
     use crate::fake::{CA, CA_HASH, OTHER_CA, OTHER_CA_HASH};
 
     // The hashes were computed with openssl: x509 -pubkey | pkey -pubin -outform der | sha256sum.
+    // Checklist 132.
     #[test]
     fn the_hash_is_that_of_the_public_key() {
         assert_eq!(hashes(CA).unwrap(), [CA_HASH]);

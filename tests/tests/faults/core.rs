@@ -361,6 +361,7 @@ fn condition(record: &Value, name: &str) -> Value {
     conditions.iter().find(|condition| condition["type"] == name).unwrap_or_else(|| panic!("{name}: {record}")).clone()
 }
 
+// Checklist 16, 59, 72.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_record_is_whole_after_each_job_after_failures_and_after_a_restart() {
     let mut row = Row::of("agentInstanceData is replaced whole", COMPLETE);
@@ -413,6 +414,7 @@ async fn the_record_is_whole_after_each_job_after_failures_and_after_a_restart()
     assert_eq!(condition(&deleted, "JobSucceeded")["lastTransitionTime"], before, "it was so before the restart");
 }
 
+// Checklist 31, 52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_without_an_order_is_worked_off_oldest_first() {
     let mut row = Row::of("queue in arbitrary order", PENDING);

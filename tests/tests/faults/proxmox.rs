@@ -314,6 +314,7 @@ async fn workers_that_do_not_start_are_asked_again() {
     survived(&scene, ("got no worker upid", "clone, resize, start", "got no worker upid"), faults.into()).await;
 }
 
+// Checklist 250.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_people_can_mend_fails_with_its_code() {
     for release in BOTH {

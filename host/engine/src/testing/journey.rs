@@ -95,6 +95,7 @@ fn a_cluster_comes_and_goes_and_comes_again() {
     assert_eq!(life.journal().audit_broken_at().unwrap(), None);
 }
 
+// Checklist 95.
 #[test]
 fn services_do_not_wait_for_each_other() {
     let cloud = Cloud::with_create(1);
@@ -116,6 +117,7 @@ fn measurements_reach_the_source() {
     assert!(life.run(&Kill::at(0), |_| cloud.truth.lock().unwrap().samples >= 3));
 }
 
+// Checklist 248.
 #[test]
 fn a_measurement_that_the_source_does_not_know_is_not_sent_again() {
     let cloud = Cloud::with_create(2);

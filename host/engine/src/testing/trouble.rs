@@ -351,6 +351,7 @@ fn a_delete_after_the_journal_was_lost_finds_what_the_providers_hold() {
     assert_eq!(cloud.flaws_empty(), Vec::<String>::new());
 }
 
+// Checklist 27.
 #[test]
 fn while_an_administrator_has_switched_us_off_nothing_is_claimed() {
     let cloud = Cloud::with_create(1);

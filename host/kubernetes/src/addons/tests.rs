@@ -89,6 +89,7 @@ fn names(names: [&str; 2]) -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
+// Checklist 93.
 #[tokio::test]
 async fn definitions_come_first_the_network_before_the_rest_and_health_between() {
     let cluster = Cluster::default();

@@ -78,6 +78,7 @@ fn script(data: &Value, holds: &str) -> (usize, String) {
     texts.find(|(_, text)| text.contains(holds)).unwrap_or_else(|| panic!("{holds}"))
 }
 
+// Checklist 132, 144, 218.
 #[test]
 fn a_machine_is_told_how_to_join_and_forgets_it() {
     let mut machine = Machine { provider_id: Some("toy://7"), ..Machine::default() };

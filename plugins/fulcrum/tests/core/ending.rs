@@ -48,6 +48,7 @@ fn a_completion_stores_everything_and_the_kubeconfig_by_reference() {
     assert!(data["spec"].get("kubeconfig").is_none());
 }
 
+// Checklist 251.
 #[test]
 fn a_deletion_frees_the_instance_id() {
     let lab = Lab::new();

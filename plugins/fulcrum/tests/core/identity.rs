@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::lab::Lab;
 
+// Checklist 8.
 #[test]
 fn the_agent_is_known_by_its_token_and_core_sets_what_it_may() {
     let lab = Lab::new();
@@ -16,6 +17,7 @@ fn the_agent_is_known_by_its_token_and_core_sets_what_it_may() {
     assert_eq!(settings, json!({"poll-ms": 3000, "defaults": {"domain": "site.local"}}));
 }
 
+// Checklist 27.
 #[test]
 fn a_heartbeat_says_how_we_are() {
     let lab = Lab::new();
@@ -27,6 +29,7 @@ fn a_heartbeat_says_how_we_are() {
     }
 }
 
+// Checklist 27.
 #[test]
 fn what_an_administrator_disabled_stays_disabled() {
     let lab = Lab::new();

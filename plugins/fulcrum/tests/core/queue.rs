@@ -246,6 +246,7 @@ fn with_secrets() -> Value {
     kind
 }
 
+// Checklist 248.
 #[test]
 fn secrets_are_passed_on_as_references_and_absent_once_they_are_gone() {
     let lab = Lab::with(Settings::default(), with_secrets());

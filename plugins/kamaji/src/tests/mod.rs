@@ -108,7 +108,7 @@ fn settings_that_cannot_be_are_refused_by_their_schema() {
     assert!(schema["properties"]["data-store"]["pattern"].is_string());
 }
 
-// Checklist 13, 25, 26, 58, 104, 209, 210, 213.
+// Checklist 13, 21, 25, 26, 35, 58, 84, 91, 104, 209, 210, 213, 215.
 #[test]
 fn a_control_plane_is_claimed_then_joinable_then_ready() {
     let (world, provider) = (world(), provider(json!({})));
@@ -252,6 +252,7 @@ fn a_namespace_that_does_not_go_says_what_is_left_in_it() {
     assert_eq!((fault.class, fault.code.as_str()), (Class::Busy, "BEING_DELETED"), "{fault}");
 }
 
+// Checklist 38, 40.
 #[test]
 fn a_rollout_is_no_degradation_while_others_serve() {
     let (world, provider) = (world(), provider(json!({})));
@@ -322,7 +323,7 @@ fn an_owner_never_gets_the_super_admins_kubeconfig() {
     assert_eq!(Kamaji::new(config).err().unwrap().code, "BAD_CONFIG");
 }
 
-// Of the fence: what a cluster chooses is applied to a living object, with its uid.
+// Invariant 9. Checklist 37, 84: what a cluster chooses is applied to a living object, with its uid.
 #[test]
 fn a_change_is_applied_to_the_object_that_is_there() {
     let (world, provider) = (world(), provider(json!({})));

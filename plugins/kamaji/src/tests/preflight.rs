@@ -104,6 +104,7 @@ fn the_one_verb_that_is_missing_is_named() {
     assert_eq!(codes(&world, json!({ "namespace": "shared" })), Vec::<String>::new(), "a shared one is not deleted");
 }
 
+// Checklist 206.
 #[test]
 fn servers_and_kinds_that_are_not_as_they_should_be_are_told_apart() {
     let with = |answer: fn(&str) -> Option<(u16, String)>| {
@@ -130,6 +131,7 @@ fn servers_and_kinds_that_are_not_as_they_should_be_are_told_apart() {
     assert_eq!(with(half), ["KAMAJI_MISSING"]);
 }
 
+// Checklist 203.
 #[test]
 fn the_data_store_is_looked_at() {
     let put = |change: fn(&mut Value)| {

@@ -11,6 +11,7 @@ use super::*;
 /// What one machine made, booted and cleaned up after costs. Measured here, and said in docs/proxmox.md.
 const REQUESTS: usize = 22;
 
+// Checklist 41, 42.
 #[test]
 fn a_machine_comes_and_goes() {
     let (world, (lab, plugin)) = scene();
@@ -114,6 +115,7 @@ fn measuring_a_machine_costs_one_request() {
     assert!(samples.iter().any(|sample| sample.name == "machine.running" && sample.value == 1.0), "{samples:?}");
 }
 
+// Checklist 43, 44, 45.
 #[test]
 fn power_ends_in_the_state_that_was_asked_for() {
     let (world, (lab, plugin)) = scene();
@@ -192,6 +194,7 @@ fn seeds_go_to_the_machines_own_node() {
     }
 }
 
+// Checklist 46.
 #[test]
 fn measurements_have_their_units() {
     let (world, (_, plugin)) = scene();

@@ -69,6 +69,7 @@ fn open(port: u16, tls: Value, metrics: Arc<dyn Metrics>) -> Connections {
     Connections::open(&configs, &BTreeMap::new(), &metrics).unwrap()
 }
 
+// Checklist 79.
 #[tokio::test]
 async fn a_server_is_trusted_by_authority_and_name_or_by_fingerprint() {
     let (port, pem, fingerprint) = serve().await;
