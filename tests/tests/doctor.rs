@@ -154,12 +154,26 @@ async fn an_expired_token_holds_the_daemon_until_there_is_another() {
     let errors = errors(&scene);
     assert!(!errors.is_empty() && errors.iter().all(|(name, ..)| name == "core"), "{errors:?}");
     assert!(errors.iter().any(|(_, code, _)| code == "CORE_TOKEN"), "{errors:?}");
+    // What fails at each try is not said at each try.
+    let refused = |part: &str| {
+        let of = |asked: &&lab_core::Logged| asked.status == Some(403) && asked.path.contains(part);
+        scene.lab.core(|core| core.log().filter(of).count())
+    };
+    let said = |text: &str| scene.log().lines().filter(|line| line.contains(text)).count();
+    wait::until("enough beats and polls to be refused", || {
+        (refused("/agents/me/status") >= 6 && refused("/jobs") >= 6).then_some(())
+    })
+    .await;
+    let (beats, polls) = (said("heartbeat not accepted"), said("\"kind\":\"SourceTrouble\""));
+    assert!((1..=4).contains(&beats) && (1..=5).contains(&polls), "{beats} {polls}");
     // Nothing is restarted: the file is read again when it changes.
     let token = fresh_token(&scene).await;
     fs::write(scene.directory().join("agent.token"), token).unwrap();
     wait::until("the daemon to recover", || (pages::get(&pages_at, "/readyz").0 == 200).then_some(())).await;
     agent_becomes(&scene, "Connected").await;
     assert_eq!(doctor(&scene).code, 0);
+    assert_eq!(said("heartbeats are accepted again"), 1);
+    assert_eq!(said("reached again; "), 1, "{} polls were refused", refused("/jobs"));
 }
 
 /// Takes a verb of a resource from the agent's role in the admin cluster, or gives it back.

@@ -3,6 +3,7 @@
 //! It uses nothing that a machine with Rust does not have, says what it runs, and ends with the exit code of what failed.
 
 mod build;
+mod codes;
 mod contracts;
 mod report;
 mod run;
@@ -44,7 +45,7 @@ enum Command {
     BuildPlugins,
     /// Build everything to be fast and print the table of measurements.
     Bench,
-    /// Formatting, lints, dead links, product names in the host.
+    /// Formatting, lints, dead links, product names in the host, codes without a page.
     Tidy,
 }
 

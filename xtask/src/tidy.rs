@@ -1,8 +1,9 @@
-//! What a compiler does not see: formatting, lints, dead links, and words that do not belong.
+//! What a compiler does not see: formatting, lints, dead links, words that do not belong, codes that nobody can look up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::codes;
 use crate::run::{self, Result, cargo, root};
 
 /// The host knows no product (invariant 6).
@@ -30,13 +31,16 @@ pub fn lints() -> Result {
 
 /// What is read from the files themselves.
 pub fn texts() -> Result {
-    let files = tracked()?;
+    let (files, pages) = (tracked()?, codes::pages());
     let mut problems = Vec::new();
     for path in &files {
         let Ok(text) = fs::read_to_string(root().join(path)) else { continue };
         let name = path.to_string_lossy();
         if name.starts_with("host/") {
             product_names(&name, &text, &mut problems);
+        }
+        if codes::makes(&name) {
+            codes::undocumented(&name, &text, &pages, &mut problems);
         }
         if name.ends_with(".md") {
             dead_links(path, &text, &mut problems);

@@ -64,7 +64,7 @@ pub enum Command {
         config: ConfigFile,
     },
     /// Print the version.
-    Version,
+    Version(Output),
 }
 
 /// Commands about plugins.
@@ -94,10 +94,7 @@ pub enum PluginCommand {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Read the configuration and every plugin's section of it, and say what is wrong.
-    Check {
-        #[command(flatten)]
-        config: ConfigFile,
-    },
+    Check(Ask),
 }
 
 /// Which configuration.
@@ -135,4 +132,56 @@ pub enum Form {
     Text,
     /// For programs.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command below one, with all its words, and every long option of it.
+    fn walk(command: &clap::Command, words: &str, commands: &mut BTreeSet<String>, options: &mut BTreeSet<String>) {
+        let words = format!("{words} {}", command.get_name()).trim().to_owned();
+        options
+            .extend(command.get_arguments().filter_map(|argument| argument.get_long()).map(|long| format!("--{long}")));
+        if command.get_subcommands().next().is_none() {
+            commands.insert(words.clone());
+        }
+        command.get_subcommands().for_each(|below| walk(below, &words, commands, options));
+    }
+
+    // Checklist 134.
+    #[test]
+    fn the_page_of_the_command_line_has_every_command_and_option_and_no_other() {
+        let page = include_str!("../../../docs/cli.md");
+        let mut cli = Cli::command();
+        cli.build();
+        let (mut commands, mut options) = (BTreeSet::new(), BTreeSet::new());
+        walk(&cli, "", &mut commands, &mut options);
+        assert!(
+            commands.contains("agentkube plugin pack") && options.contains("--log-format"),
+            "{commands:?} {options:?}"
+        );
+        for command in &commands {
+            assert!(page.contains(&format!("| `{command}")), "{command} is missing in docs/cli.md");
+        }
+        let letters = |c: char| c.is_ascii_lowercase() || c == '-';
+        let word = |text: &str| text.chars().take_while(|c| letters(*c)).collect::<String>();
+        let named: BTreeSet<String> = page
+            .split("--")
+            .skip(1)
+            .map(word)
+            .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+            .map(|name| format!("--{name}"))
+            .collect();
+        assert_eq!(named, options, "options on the page, and those that there are");
+        let rows =
+            page.lines().filter_map(|line| line.strip_prefix("| `agentkube ")).map(|row| format!("agentkube {row}"));
+        for row in rows {
+            assert!(commands.iter().any(|command| row.starts_with(command.as_str())), "there is no {row}");
+        }
+    }
 }

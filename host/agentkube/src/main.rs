@@ -19,6 +19,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, ConfigCommand, PluginCommand};
 use crate::config::{Config, Problem};
+use crate::telemetry::LogFormat;
 
 /// Exit code when a configuration cannot be used.
 const BAD_CONFIG: u8 = 3;
@@ -37,14 +38,19 @@ fn main() -> ExitCode {
         }
     };
     let doctor = matches!(cli.command, Command::Doctor(_));
+    let logs_json = matches!(cli.command, Command::Run { log_format: LogFormat::Json, .. });
     let result = runtime.block_on(dispatch(cli.command));
     // Calls that still run are resumed at the next start; nothing waits for them.
     runtime.shutdown_background();
     match result {
         Ok(code) => ExitCode::from(code),
         Err(report) => {
-            eprintln!("{report:?}");
-            ExitCode::from(match report.downcast_ref::<Problem>() {
+            let problem = report.downcast_ref::<Problem>();
+            match problem.filter(|_| logs_json && tracing::enabled!(tracing::Level::ERROR)) {
+                Some(problem) => problem.log(),
+                None => eprintln!("{report:?}"),
+            }
+            ExitCode::from(match problem {
                 _ if doctor => COULD_NOT_LOOK,
                 Some(_) => BAD_CONFIG,
                 None => 1,
@@ -67,12 +73,12 @@ async fn dispatch(command: Command) -> miette::Result<u8> {
         Command::Plugin { command: PluginCommand::Pack { file, manifest, output } } => {
             commands::pack(&file, &manifest, &output)?;
         }
-        Command::Config { command: ConfigCommand::Check { config } } => commands::check(&config).await?,
+        Command::Config { command: ConfigCommand::Check(ask) } => return commands::check(&ask),
         Command::Status(ask) => commands::status(&ask).await?,
         Command::Jobs(ask) => commands::jobs(&ask).await?,
         Command::Clusters(ask) => commands::clusters(&ask).await?,
         Command::Kubeconfig { cluster, config } => commands::kubeconfig(&cluster, &config).await?,
-        Command::Version => println!("agentkube {}", env!("CARGO_PKG_VERSION")),
+        Command::Version(output) => commands::version(output),
     }
     Ok(0)
 }

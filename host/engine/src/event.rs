@@ -33,6 +33,8 @@ pub enum Kind {
     Late,
     /// The source could not be asked or told.
     SourceTrouble,
+    /// It could be asked again.
+    SourceReached,
     /// Something that an operator should look at.
     Warning,
 }
@@ -54,6 +56,7 @@ impl Kind {
             Kind::Settled => "settled",
             Kind::Late => "late",
             Kind::SourceTrouble => "trouble with the source",
+            Kind::SourceReached => "the source is reached again",
             Kind::Warning => "warning",
         }
     }

@@ -10,6 +10,7 @@ use crate::engine::Shared;
 use crate::event::Kind;
 use crate::journal::{Accepted, InboxState};
 use crate::plan::Action;
+use crate::repeats::Repeats;
 use crate::service::unsupported;
 use crate::world::World;
 
@@ -21,7 +22,7 @@ pub(crate) async fn poll(shared: Arc<Shared>, name: String) {
     let (Some(source), Some(state)) = (shared.world.sources.get(&name), shared.sources.get(&name)) else { return };
     let clock = &shared.world.clock;
     let times = &shared.settings.times;
-    let mut failures = 0_u32;
+    let (mut failures, mut trouble) = (0_u32, Repeats::default());
     let mut identified = false;
     let mut next_unfinished = 0;
     loop {
@@ -50,6 +51,10 @@ pub(crate) async fn poll(shared: Arc<Shared>, name: String) {
             Ok(()) => {
                 failures = 0;
                 state.reached(clock.now());
+                if let Some((code, times)) = trouble.over() {
+                    let text = format!("{name}: reached again; {times} polls failed, the last with {code}");
+                    shared.tell(None, 0, "", Kind::SourceReached, None, text);
+                }
                 // A quarter more or less, so that installations that started together drift apart.
                 let poll = times.poll.as_millis().min(u128::from(u64::MAX)) as u64;
                 let wait = poll - poll / 4 + shared.world.random.below(poll / 2 + 1);
@@ -63,7 +68,9 @@ pub(crate) async fn poll(shared: Arc<Shared>, name: String) {
                 // The job of a claim whose answer was lost is pending no more: only asking for unfinished ones finds it.
                 next_unfinished = 0;
                 state.failed(&fault);
-                shared.tell(None, 0, "", Kind::SourceTrouble, None, format!("{name}: {fault}"));
+                if let Some(times) = trouble.again(&fault.code) {
+                    shared.tell(None, 0, "", Kind::SourceTrouble, None, format!("{name}: {fault}{times}"));
+                }
                 // Never faster than when all is well.
                 clock.sleep(times.poll).await;
                 shared.back_off(failures, &fault).await;

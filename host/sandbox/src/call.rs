@@ -101,7 +101,7 @@ impl Plugin {
         span.in_scope(|| match &result {
             Ok(_) => tracing::debug!(took = ?began.elapsed(), "the call ended"),
             Err(fault) => {
-                tracing::info!(took = ?began.elapsed(), code = %fault.code, "the call failed: {}", fault.message)
+                tracing::debug!(took = ?began.elapsed(), code = %fault.code, "the call failed: {}", fault.message)
             }
         });
         result

@@ -93,14 +93,12 @@ pub enum Error {
     #[error("the module cannot be made a component: {0}")]
     Pack(String),
     /// The plugin's configuration does not fit the schema in its manifest.
-    #[error("plugin `{plugin}`: configuration at {path}: {message}")]
+    #[error("{}", told(.plugin, .mistakes))]
     PluginConfig {
         /// Configured name.
         plugin: String,
-        /// JSON pointer of the place.
-        path: String,
-        /// What is wrong.
-        message: String,
+        /// All that is wrong.
+        mistakes: Vec<ConfigMistake>,
     },
     /// The plugin needs what the operator did not grant.
     #[error("plugin `{plugin}` needs {need}; grant it with:\n{line}")]
@@ -146,6 +144,28 @@ pub enum Error {
         /// Why it failed.
         message: String,
     },
+}
+
+/// One thing that is wrong in a plugin's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigMistake {
+    /// JSON pointer of the place; of the key itself when nothing knows it.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl ConfigMistake {
+    /// The mistake, as it is told of a plugin.
+    pub fn of(&self, plugin: &str) -> String {
+        let ConfigMistake { path, message } = self;
+        let path = if path.is_empty() { "/" } else { path };
+        format!("plugin `{plugin}`: configuration at {path}: {message}")
+    }
+}
+
+fn told(plugin: &str, mistakes: &[ConfigMistake]) -> String {
+    mistakes.iter().map(|mistake| mistake.of(plugin)).collect::<Vec<_>>().join("\n")
 }
 
 impl Error {

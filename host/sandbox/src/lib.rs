@@ -25,16 +25,18 @@ pub mod package;
 mod permits;
 mod plugin;
 mod sandbox;
+mod schema;
 mod services;
 mod settings;
 mod state;
+mod suggestion;
 mod tenant_secrets;
 #[cfg(test)]
 mod testing;
 mod wasi;
 
 pub use self::connections::Connections;
-pub use self::error::{Error, Result};
+pub use self::error::{ConfigMistake, Error, Result};
 pub use self::grants::{Grant, Grants};
 pub use self::metrics::{Metrics, NoMetrics};
 pub use self::permits::Permits;
@@ -42,4 +44,5 @@ pub use self::plugin::Plugin;
 pub use self::sandbox::Sandbox;
 pub use self::services::Services;
 pub use self::settings::{Limits, Settings};
+pub use self::suggestion::suggestion;
 pub use self::tenant_secrets::Secrets;

@@ -1,40 +1,11 @@
 //! What a plugin needs against what it is given, checked when it is loaded.
 
-use agentkube_contract::Fault;
 use agentkube_manifest::{KubeRule, Manifest, RequestNeed};
 use serde_json::Value;
 
 use crate::core::names_at;
 use crate::grants::Grants;
-use crate::{Error, Result};
-
-/// The configuration fits the manifest's schema.
-pub(crate) fn check_config(plugin: &str, schema: &Value, config: &Value) -> Result<()> {
-    validate(schema, config).map_err(|(path, message)| Error::PluginConfig { plugin: plugin.to_owned(), path, message })
-}
-
-/// The settings that only this provider knows fit its schema for them.
-pub(crate) fn check_settings(plugin: &str, schema: &Value, settings: &str) -> std::result::Result<(), Fault> {
-    let bad = |message: String| Fault::invalid("SETTINGS", format!("settings for `{plugin}`: {message}"));
-    let settings: Value = serde_json::from_str(settings).map_err(|e| bad(format!("no JSON: {e}")))?;
-    if schema.is_null() {
-        let empty = settings.as_object().is_some_and(serde_json::Map::is_empty);
-        return if empty { Ok(()) } else { Err(bad("this provider has none".to_owned())) };
-    }
-    validate(schema, &settings).map_err(|(path, message)| bad(format!("at {path}: {message}")))
-}
-
-fn validate(schema: &Value, value: &Value) -> std::result::Result<(), (String, String)> {
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|e| ("/".to_owned(), format!("the manifest's schema is no JSON Schema: {e}")))?;
-    match validator.iter_errors(value).next() {
-        None => Ok(()),
-        Some(error) => {
-            let path = error.instance_path().to_string();
-            Err((if path.is_empty() { "/".to_owned() } else { path }, error.to_string()))
-        }
-    }
-}
+use crate::{ConfigMistake, Error, Result};
 
 /// Every need marked required is granted.
 pub(crate) fn check_grants(plugin: &str, manifest: &Manifest, config: &Value, grants: &Grants) -> Result<()> {
@@ -117,11 +88,9 @@ fn lacking<'a>(grants: &Grants, connection: &str, rules: &'a [KubeRule]) -> Vec<
 fn named(plugin: &str, config: &Value, pointer: &str, required: bool, purpose: &str) -> Result<Vec<String>> {
     let names = names_at(config, pointer);
     if names.is_empty() && required {
-        return Err(Error::PluginConfig {
-            plugin: plugin.to_owned(),
-            path: pointer.to_owned(),
-            message: format!("the name of a connection must stand here ({purpose})"),
-        });
+        let message = format!("the name of a connection must stand here ({purpose})");
+        let mistakes = vec![ConfigMistake { path: pointer.to_owned(), message }];
+        return Err(Error::PluginConfig { plugin: plugin.to_owned(), mistakes });
     }
     Ok(names)
 }

@@ -16,7 +16,7 @@ use crate::package::{self, Inspection};
 use crate::sandbox::Sandbox;
 use crate::services::Services;
 use crate::state::State;
-use crate::{Error, Result, needs};
+use crate::{Error, Result, needs, schema};
 
 /// A plugin, ready to be called.
 pub struct Plugin {
@@ -31,7 +31,7 @@ impl Plugin {
     /// Checks what [`load`](Plugin::load) would, but for the types of its functions; nothing is compiled, which is what takes time.
     pub fn check(name: &str, bytes: &[u8], config: &Value, grants: &Grants) -> Result<Inspection> {
         let inspection = package::inspect(bytes)?;
-        needs::check_config(name, &inspection.manifest.config_schema, config)?;
+        schema::check_config(name, &inspection.manifest.config_schema, config)?;
         needs::check_grants(name, &inspection.manifest, config, grants)?;
         package::validate(bytes)?;
         Ok(inspection)
@@ -48,7 +48,7 @@ impl Plugin {
         services: Services,
     ) -> Result<Arc<Plugin>> {
         let Inspection { manifest, digest, .. } = package::inspect(&bytes)?;
-        needs::check_config(name, &manifest.config_schema, config)?;
+        schema::check_config(name, &manifest.config_schema, config)?;
         needs::check_grants(name, &manifest, config, &grants)?;
         let component = sandbox.component(&digest, bytes).await?;
         let pre =
@@ -105,7 +105,7 @@ impl Plugin {
 
     /// Checks the `settings` of a pool or control plane against the plugin's schema for them.
     pub fn check_settings(&self, settings: &str) -> std::result::Result<(), Fault> {
-        needs::check_settings(&self.core.name, &self.core.manifest.settings_schema, settings)
+        schema::check_settings(&self.core.name, &self.core.manifest.settings_schema, settings)
     }
 
     /// As a job source; `None` when that is not its role.

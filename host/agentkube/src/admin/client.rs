@@ -7,11 +7,14 @@ use tokio::net::UnixStream;
 
 use super::{Question, Refusal, Reply};
 
+/// Code of a refusal by nobody: there is no daemon.
+pub const NO_DAEMON: &str = "NO_DAEMON";
+
 /// Asks the daemon behind the socket.
 pub async fn ask(path: &Path, question: &Question) -> Result<serde_json::Value, Refusal> {
     let stream = UnixStream::connect(path).await.map_err(|error| {
         Refusal::new(
-            "NO_DAEMON",
+            NO_DAEMON,
             format!("no daemon answers on {} ({error}); start one with `agentkube run`", path.display()),
         )
     })?;

@@ -6,8 +6,8 @@
 mod client;
 mod server;
 
-pub use client::ask;
-pub use server::{Answers, serve};
+pub use client::{NO_DAEMON, ask};
+pub use server::{Answers, may_serve, serve};
 
 use serde::{Deserialize, Serialize};
 

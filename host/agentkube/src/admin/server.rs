@@ -29,16 +29,13 @@ pub trait Answers: Send + Sync {
 /// Opens the socket and answers until the process ends. A socket that a daemon before us left behind is replaced; one that a
 /// living daemon answers on is an error.
 pub async fn serve(path: &Path, answers: Arc<dyn Answers>) -> std::io::Result<impl Future<Output = ()> + use<>> {
+    may_serve(path)?;
     if UnixStream::connect(path).await.is_ok() {
-        let message = format!("another daemon answers on {}", path.display());
-        return Err(std::io::Error::new(std::io::ErrorKind::AddrInUse, message));
+        return Err(std::io::Error::new(std::io::ErrorKind::AddrInUse, "another daemon answers there"));
     }
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            let message = format!("{} exists and is no socket", path.display());
-            return Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, message));
-        }
-        std::fs::remove_file(path)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -60,6 +57,20 @@ pub async fn serve(path: &Path, answers: Arc<dyn Answers>) -> std::io::Result<im
             }
         }
     })
+}
+
+/// Whether a socket can have this path: it is short enough, and nothing else stands there.
+pub fn may_serve(path: &Path) -> std::io::Result<()> {
+    if std::os::unix::net::SocketAddr::from_pathname(path).is_err() {
+        let message = format!("its path has {} bytes, and a socket's can have 107", path.as_os_str().len());
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, "what is there is no socket"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn exchange(stream: UnixStream, answers: Arc<dyn Answers>) -> std::io::Result<()> {

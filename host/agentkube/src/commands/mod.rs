@@ -12,15 +12,44 @@ pub use doctor::doctor;
 pub use plan::plan;
 pub use plugin::{inspect, pack};
 
-use crate::admin::{self, Question, Refusal};
+use std::time::{Duration, Instant};
+
+use crate::admin::{self, NO_DAEMON, Question, Refusal};
 use crate::cli::{ConfigFile, Form, Output};
-use crate::config::Config;
+use crate::config::{Config, Places};
+use crate::daemon::ground;
 
 /// Asks the daemon that the configuration names. Only the socket's place is taken from the file, so that a daemon can be asked
 /// also while its configuration is being changed.
 async fn ask(config: &ConfigFile, question: &Question) -> miette::Result<serde_json::Value> {
-    let socket = Config::socket_of(&config.config)?;
-    admin::ask(&socket, question).await.map_err(|refusal| report(&refusal))
+    let places = Config::places(&config.config)?;
+    reach(&places, question).await.map_err(|refusal| report(&refusal))
+}
+
+/// Time for a daemon that has just been started to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks the daemon. One that holds its data directory already and does not answer yet is being started, and is waited for.
+async fn reach(places: &Places, question: &Question) -> Result<serde_json::Value, Refusal> {
+    let began = Instant::now();
+    loop {
+        match admin::ask(&places.socket, question).await {
+            Err(refusal)
+                if refusal.code == NO_DAEMON && ground::held(&places.data_dir) && began.elapsed() < PATIENCE =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Prints the version.
+pub fn version(output: Output) {
+    let version = env!("CARGO_PKG_VERSION");
+    if !printed(&serde_json::json!({ "version": version }), output) {
+        say(format_args!("agentkube {version}"));
+    }
 }
 
 fn report(refusal: &Refusal) -> miette::Report {

@@ -2,14 +2,15 @@
 
 use agentkube_manifest::Role;
 use agentkube_sandbox::connections::config::{Auth, SecretSource};
+use agentkube_sandbox::suggestion;
 
-use super::problem::suggestion;
 use super::{Config, Problem, Source};
 
 impl Config {
     /// Finds the first thing wrong.
     pub(super) fn check(&self, source: &Source) -> Result<(), Problem> {
         self.check_names(source)?;
+        self.check_retry(source)?;
         self.check_inline_secrets(source)?;
         self.check_secrets(source)?;
         self.check_defaults(source)?;
@@ -50,6 +51,18 @@ impl Config {
                 .help("add one: [plugins.NAME] with file, role = \"job-source\", config and grants"));
         }
         Ok(())
+    }
+
+    fn check_retry(&self, source: &Source) -> Result<(), Problem> {
+        let retry = self.engine.settings().retry;
+        let (base, cap) = (retry.base.as_millis(), retry.cap.as_millis());
+        if base <= cap {
+            return Ok(());
+        }
+        let key = if self.engine.retry_cap_ms.is_some() { "retry-cap-ms" } else { "retry-base-ms" };
+        let message =
+            format!("the first pause, `retry-base-ms` ({base}), is longer than the longest, `retry-cap-ms` ({cap})");
+        Err(source.problem("CONFIG_INVALID", &["engine", key], message))
     }
 
     fn check_inline_secrets(&self, source: &Source) -> Result<(), Problem> {

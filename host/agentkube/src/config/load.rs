@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use agentkube_sandbox::suggestion;
 use serde::de::DeserializeOwned;
 use toml_edit::Document;
 
-use super::problem::{Problem, suggestion};
+use super::problem::Problem;
 
 /// A file and its text, kept so that later findings can point into it.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 
 mod check;
 mod load;
+pub mod numbers;
 mod paths;
 mod problem;
 mod tuning;
@@ -74,6 +75,18 @@ pub struct Config {
     pub sandbox: SandboxTuning,
 }
 
+/// The admin socket's name in the data directory.
+const SOCKET: &str = "agentkube.sock";
+
+/// Where a daemon is found.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// What it holds while it runs.
+    pub data_dir: PathBuf,
+    /// Where it answers.
+    pub socket: PathBuf,
+}
+
 /// One plugin.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -117,27 +130,29 @@ impl Config {
     /// Reads and checks a file. What its plugins think of their sections is seen when they are loaded.
     pub fn read(file: &Path) -> Result<(Config, Source), Problem> {
         let source = Source::read(file)?;
+        numbers::check(&source)?;
         let mut config: Config = source.parse()?;
         config.resolve_paths(file.parent().unwrap_or(Path::new(".")));
         config.check(&source)?;
         Ok((config, source))
     }
 
-    /// Where the daemon with this configuration file answers; other trouble in the file does not matter for that.
-    pub fn socket_of(file: &Path) -> Result<PathBuf, Problem> {
+    /// Where a daemon with this configuration file is found; other trouble in the file does not matter for that.
+    pub fn places(file: &Path) -> Result<Places, Problem> {
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case")]
-        struct Places {
+        struct Keys {
             data_dir: PathBuf,
             admin_socket: Option<PathBuf>,
         }
-        let places: Places = Source::read(file)?.parse()?;
-        let socket = places.admin_socket.unwrap_or_else(|| places.data_dir.join("agentkube.sock"));
-        Ok(file.parent().unwrap_or(Path::new(".")).join(socket))
+        let keys: Keys = Source::read(file)?.parse()?;
+        let base = file.parent().unwrap_or(Path::new("."));
+        let socket = keys.admin_socket.unwrap_or_else(|| keys.data_dir.join(SOCKET));
+        Ok(Places { data_dir: base.join(keys.data_dir), socket: base.join(socket) })
     }
 
     /// Where the daemon answers the command line.
     pub fn socket(&self) -> PathBuf {
-        self.admin_socket.clone().unwrap_or_else(|| self.data_dir.join("agentkube.sock"))
+        self.admin_socket.clone().unwrap_or_else(|| self.data_dir.join(SOCKET))
     }
 }

@@ -16,6 +16,8 @@ struct Details {
     code: Cow<'static, str>,
     message: String,
     help: Option<String>,
+    /// The file, with line and column where they are known.
+    place: Option<(String, Option<(usize, usize)>)>,
     file: Option<NamedSource<String>>,
     span: Option<std::ops::Range<usize>>,
 }
@@ -24,7 +26,7 @@ impl Problem {
     /// A problem with a stable code.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let (code, message) = (code.into(), message.into());
-        Problem(Box::new(Details { code, message, help: None, file: None, span: None }))
+        Problem(Box::new(Details { code, message, help: None, place: None, file: None, span: None }))
     }
 
     /// Its code.
@@ -39,22 +41,41 @@ impl Problem {
         Finding { code: code.to_string(), severity: Severity::Error, message: message.clone(), remedy }
     }
 
+    /// The same for programs: `code`, `message`, `help`, and `file`, `line`, `column` where they are known.
+    pub fn json(&self) -> serde_json::Value {
+        let Details { code, message, help, place, .. } = &*self.0;
+        let (file, at) = place.as_ref().map_or((None, None), |(file, at)| (Some(file), *at));
+        let (line, column) = at.unzip();
+        serde_json::json!({ "code": code, "message": message, "help": help, "file": file, "line": line, "column": column })
+    }
+
+    /// Says it in the log.
+    pub fn log(&self) {
+        let Details { code, message, help, .. } = &*self.0;
+        tracing::error!(code = %code, help, "{message}");
+    }
+
     /// How to mend it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help = Some(help.into());
         self
     }
 
+    /// With what else is wrong; the first is the one that is pointed at.
+    pub fn also(mut self, other: Problem) -> Self {
+        self.0.message = format!("{}\n{}", self.0.message, other.0.message);
+        self
+    }
+
     /// Where it is. Line and column stand in the message too, for those who read logs.
     pub fn at(mut self, file: &Path, text: &str, span: Option<std::ops::Range<usize>>) -> Self {
         let name = file.display().to_string();
-        match &span {
-            Some(span) => {
-                let (line, column) = line_and_column(text, span.start);
-                self.0.message = format!("{name}:{line}:{column}: {}", self.0.message);
-            }
-            None => self.0.message = format!("{name}: {}", self.0.message),
-        }
+        let at = span.as_ref().map(|span| line_and_column(text, span.start));
+        self.0.message = match at {
+            Some((line, column)) => format!("{name}:{line}:{column}: {}", self.0.message),
+            None => format!("{name}: {}", self.0.message),
+        };
+        self.0.place = Some((name.clone(), at));
         // What is printed ends up in logs: lines of a file that may hold secrets are not shown.
         if !text.contains("value") {
             self.0.file = Some(NamedSource::new(name, text.to_owned()));
@@ -89,14 +110,4 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
-}
-
-/// `did you mean …?` for a word that is close to one of the known ones.
-pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .min()
-        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
 }

@@ -1,13 +1,10 @@
-//! Times and sizes that an operator may choose.
+//! Times and sizes that an operator may choose. Which of them make sense, [`super::numbers`] says.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use agentkube_engine::{KubeconfigDelivery, OnFailure, Settings};
 use serde::Deserialize;
-
-/// Most that any of the limits can be.
-const MOST: usize = 1_000_000;
 
 /// `[engine]`: how jobs are carried out. Times are milliseconds; what is left out keeps its default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -98,7 +95,7 @@ impl EngineTuning {
         ];
         for (field, value) in fields {
             if let Some(ms) = value {
-                *field = Duration::from_millis(ms.max(1));
+                *field = Duration::from_millis(ms);
             }
         }
         if let Some(ms) = self.measure_ms {
@@ -112,7 +109,7 @@ impl EngineTuning {
         ];
         for (field, value) in fields {
             if let Some(value) = value {
-                *field = value.clamp(1, MOST);
+                *field = value;
             }
         }
         settings
@@ -125,12 +122,12 @@ impl EngineTuning {
 
     /// Time between two looks at what plugins need, while all is well; 5 minutes.
     pub fn preflight(&self) -> Duration {
-        Duration::from_millis(self.preflight_ms.unwrap_or(300_000).max(100))
+        Duration::from_millis(self.preflight_ms.unwrap_or(300_000))
     }
 
     /// Time from heartbeat to heartbeat; 10 s.
     pub fn heartbeat(&self) -> Duration {
-        Duration::from_millis(self.heartbeat_ms.unwrap_or(10_000).max(100))
+        Duration::from_millis(self.heartbeat_ms.unwrap_or(10_000))
     }
 }
 
@@ -154,13 +151,13 @@ impl SandboxTuning {
         let mut settings =
             agentkube_sandbox::Settings { cache: Some(cache), pooling: self.pooling, ..Default::default() };
         if let Some(mib) = self.memory_mib {
-            settings.limits.memory = mib.clamp(1, 4096) << 20;
+            settings.limits.memory = mib << 20;
         }
         if let Some(calls) = self.concurrent {
-            settings.limits.concurrent = calls.clamp(1, MOST);
+            settings.limits.concurrent = calls;
         }
         if let Some(ms) = self.call_timeout_ms {
-            settings.call_timeout = Duration::from_millis(ms.max(1));
+            settings.call_timeout = Duration::from_millis(ms);
         }
         settings
     }

@@ -84,7 +84,8 @@ impl Desk {
     /// Looks now, at everything.
     async fn doctor(&self) -> Report {
         let (config, source) = (&self.config, &self.source);
-        let mut found = vec![doctor::host::configuration(config, source, true), doctor::host::data_dir(config)];
+        let mut found = vec![doctor::host::configuration(config, source, true)];
+        found.extend(doctor::host::ground(config, source, true));
         found.push(doctor::host::cache(config));
         found.push(match self.engine.health().journal {
             None => Found::ok(Kind::Host, "", "JOURNAL", "the journal can be read and written"),
@@ -122,8 +123,9 @@ impl Desk {
         let plan = match (job, description) {
             (Some(job), _) => self.plan_of_job(&job).await?,
             (None, Some(description)) => {
-                let wanted: Cluster = serde_json::from_value(description)
+                let mut wanted: Cluster = serde_json::from_value(description)
                     .map_err(|error| Refusal::new("DESCRIPTION", format!("not a cluster description: {error}")))?;
+                self.config.defaults.complete(&mut wanted);
                 let key = ServiceKey { source: "description".to_owned(), service: "new".to_owned() };
                 self.engine.plan(Action::Create, &key, "", Some(&wanted)).map_err(refuse)?
             }

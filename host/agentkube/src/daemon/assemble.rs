@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use agentkube_contract::{Clock, Reference};
@@ -15,14 +13,13 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::defaults::WithDefaults;
+use super::ground;
 use super::metrics::Metrics;
 use super::world::{SystemClock, SystemRandom};
 use crate::config::{Config, PluginConfig, Problem, Source};
 
 /// The journal's file in the data directory.
 pub const JOURNAL: &str = "journal.db";
-/// The file there that a running daemon holds.
-pub const LOCK: &str = "lock";
 
 /// What of the daemon does not work without the others.
 pub struct Parts {
@@ -47,7 +44,7 @@ impl Parts {
     pub async fn open(config: &Config, source: &Source) -> Result<Parts, Problem> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
-        let lock = lock(&config.data_dir)?;
+        let lock = ground::lock(config, source)?;
         let options =
             Options { ranges: config.ranges.clone(), ..Options::new(&config.installation, Arc::clone(&clock)) };
         let journal =
@@ -226,11 +223,19 @@ fn checked_file(name: &str, plugin: &PluginConfig, source: &Source) -> Result<(V
 /// Why a plugin cannot be used, at the place of the configuration that is to be changed.
 fn refused(name: &str, source: &Source, error: &agentkube_sandbox::Error) -> Problem {
     use agentkube_sandbox::Error;
+    if let Error::PluginConfig { mistakes, .. } = error {
+        let told = mistakes.iter().map(|mistake| {
+            let keys = mistake.path.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"));
+            let keys: Vec<String> = ["plugins", name, "config"].map(str::to_owned).into_iter().chain(keys).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            source.problem(error.code(), &keys, mistake.of(name))
+        });
+        if let Some(problem) = told.reduce(Problem::also) {
+            return problem;
+        }
+    }
     let index;
     let keys: Vec<&str> = match error {
-        Error::PluginConfig { path, .. } => {
-            ["plugins", name, "config"].into_iter().chain(path.split('/').filter(|key| !key.is_empty())).collect()
-        }
         Error::BadGrant { index: number, .. } => {
             index = number.saturating_sub(1).to_string();
             vec!["plugins", name, "grants", &index]
@@ -243,24 +248,6 @@ fn refused(name: &str, source: &Source, error: &agentkube_sandbox::Error) -> Pro
 
 fn plugin_grants(name: &str, plugin: &PluginConfig, source: &Source) -> Result<Grants, Problem> {
     Grants::new(name, plugin.grants.clone()).map_err(|error| refused(name, source, &error))
-}
-
-/// One daemon per data directory: two would both believe that the journal is theirs.
-fn lock(data_dir: &Path) -> Result<File, Problem> {
-    let cannot = |error: std::io::Error| {
-        Problem::new("DATA_DIR", format!("cannot use the data directory {}: {error}", data_dir.display()))
-            .help("make it, or set `data-dir`; the daemon needs to write there")
-    };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(cannot)?;
-    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join(LOCK)).map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Problem::new(
-            "ALREADY_RUNNING",
-            format!("another daemon uses the data directory {}", data_dir.display()),
-        )),
-        Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
-    }
 }
 
 /// Tenant kubeconfigs come through the sandbox's references.

@@ -25,14 +25,21 @@ pub struct WithDefaults {
     pub plugins: Arc<BTreeMap<String, Arc<Plugin>>>,
 }
 
+impl Defaults {
+    /// Gives a cluster what every cluster gets.
+    pub fn complete(&self, wanted: &mut Cluster) {
+        for addon in &self.addons {
+            if !wanted.addons.contains(addon) {
+                wanted.addons.push(addon.clone());
+            }
+        }
+    }
+}
+
 impl WithDefaults {
     fn complete(&self, mut job: Job) -> Job {
         if let Some(wanted) = &mut job.wanted {
-            for addon in &self.defaults.addons {
-                if !wanted.addons.contains(addon) {
-                    wanted.addons.push(addon.clone());
-                }
-            }
+            self.defaults.complete(wanted);
         }
         let mistakes = job.wanted.as_ref().map(|wanted| self.wrong_settings(wanted));
         job.found(mistakes.unwrap_or_default());

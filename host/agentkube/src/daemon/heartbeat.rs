@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentkube_contract::{Clock, Health, JobSource, Millis};
+use agentkube_engine::Repeats;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -47,12 +48,14 @@ pub struct Heart {
     pub pulse: Arc<Pulse>,
     /// Time from beat to beat.
     pub interval: Duration,
+    /// Beats that were not accepted.
+    pub trouble: Repeats,
 }
 
 impl Heart {
     /// Beats until told to stop, and then says goodbye once.
     pub async fn beat(
-        self,
+        mut self,
         clock: Arc<dyn Clock>,
         health: impl Fn(&str) -> Health + Send,
         mut stop: watch::Receiver<bool>,
@@ -72,11 +75,14 @@ impl Heart {
         }
     }
 
-    async fn once(&self, health: Health, clock: &dyn Clock) {
+    async fn once(&mut self, health: Health, clock: &dyn Clock) {
         match self.source.heartbeat(health).await {
             Ok(beat) => {
                 self.pulse.last.store(clock.now(), Ordering::Relaxed);
                 self.pulse.refused.store(false, Ordering::Relaxed);
+                if let Some((code, times)) = self.trouble.over() {
+                    info!(source = self.name, code, times, "heartbeats are accepted again");
+                }
                 if self.pulse.disabled.swap(beat.disabled, Ordering::Relaxed) != beat.disabled {
                     let now = if beat.disabled { "disabled" } else { "enabled" };
                     info!(source = self.name, "an administrator {now} this agent");
@@ -85,7 +91,9 @@ impl Heart {
             Err(fault) => {
                 let refused = fault.class == agentkube_contract::Class::Unauthorized;
                 self.pulse.refused.store(refused, Ordering::Relaxed);
-                warn!(source = self.name, code = fault.code, "heartbeat not accepted: {}", fault.message);
+                if let Some(times) = self.trouble.again(&fault.code) {
+                    warn!(source = self.name, code = fault.code, "heartbeat not accepted{times}: {}", fault.message);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The daemon: everything wired, started, and stopped again within ten seconds whatever runs.
 //!
-//! - [`assemble`]: from the configuration to parts.
+//! - [`ground`]: the directory, the socket and the address that it needs. [`assemble`]: from the configuration to parts.
 //! - [`heartbeat`]: on a thread of its own.
 //! - [`web`], [`metrics`]: status pages. [`answers`]: the admin socket.
 //! - [`defaults`]: what every cluster gets. `suggestions`: intervals that a job source sets. [`preflight`]: whether all that is needed is there.
@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod assemble;
 pub mod defaults;
+pub mod ground;
 pub mod heartbeat;
 pub mod metrics;
 pub mod preflight;
@@ -22,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agentkube_contract::{Clock, Health};
-use agentkube_engine::{Engine, Kind};
+use agentkube_engine::{Engine, Kind, Repeats};
 use agentkube_manifest::Role;
 use agentkube_sandbox::Services;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +50,7 @@ pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| io("signals", error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| io("signals", error))?;
 
+    ground::check(&config, &source)?;
     let parts = Arc::new(Parts::open(&config, &source).await?);
     suggestions::apply(&mut config, &parts).await;
     let engine = Arc::new(parts.start(&config, &source)?);
@@ -63,19 +65,18 @@ pub async fn run(mut config: Config, source: Source) -> Result<(), Problem> {
         preflight: Arc::clone(&preflight),
     });
     let (listening, pages) =
-        web::serve(config.listen, status).await.map_err(|error| io(&format!("listen on {}", config.listen), error))?;
+        web::serve(config.listen, status).await.map_err(|error| ground::not_listening(&config, &source, &error))?;
     tokio::spawn(pages);
     let desk = Desk {
         parts: Arc::clone(&parts),
         engine: Arc::clone(&engine),
         config: config.clone(),
-        source,
+        source: source.clone(),
         preflight: Arc::clone(&preflight),
     };
     let socket = config.socket();
-    let answers = admin::serve(&socket, Arc::new(desk))
-        .await
-        .map_err(|error| io(&format!("socket {}", socket.display()), error))?;
+    let answers =
+        admin::serve(&socket, Arc::new(desk)).await.map_err(|error| ground::no_socket(&config, &source, &error))?;
     tokio::spawn(answers);
     tokio::spawn(count(Arc::clone(&parts.metrics), engine.events()));
     tokio::spawn(obey(Arc::clone(&engine), pulses.clone(), Arc::clone(&preflight)));
@@ -148,7 +149,7 @@ fn hearts(
                 }
             };
             let Some(role) = role else { continue };
-            let heart = Heart { name, source: role, pulse, interval };
+            let heart = Heart { name, source: role, pulse, interval, trouble: Repeats::default() };
             let (engine, preflight) = (Arc::clone(&engine), Arc::clone(&preflight));
             let health = move |source: &str| match engine.health().ok() && preflight.against(source).is_empty() {
                 true => Health::Connected,

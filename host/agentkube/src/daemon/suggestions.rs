@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tracing::{info, warn};
 
 use super::assemble::Parts;
-use crate::config::Config;
+use crate::config::{Config, numbers};
 
 /// Time for a source to say; without an answer the defaults hold until the next start.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -42,6 +42,10 @@ pub async fn apply(config: &mut Config, parts: &Parts) {
         ];
         for (key, field, wanted) in fields {
             if let (None, Some(ms)) = (*field, wanted) {
+                if !numbers::allowed(&format!("engine.{key}"), ms) {
+                    warn!(source = name, key, ms, "set by the job source and not taken: out of range");
+                    continue;
+                }
                 info!(source = name, key, ms, "set by the job source");
                 *field = Some(ms);
             }

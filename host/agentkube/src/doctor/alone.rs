@@ -18,13 +18,15 @@ use crate::daemon::world::{SystemClock, SystemRandom};
 pub async fn examine(config: &Config, source: &Source) -> std::io::Result<Report> {
     let scratch = tempfile::tempdir()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut found = vec![host::configuration(config, source, false), host::data_dir(config), host::cache(config)];
+    let mut found = vec![host::configuration(config, source, false)];
+    found.extend(host::ground(config, source, false));
+    found.push(host::cache(config));
     found.push(journal::look(config, scratch.path(), &clock));
     found.extend(secrets::look(config));
     found.extend(host::tenants(config));
     found.extend(plugins::files(config, &BTreeMap::new()));
     match open(config, source, scratch.path(), clock) {
-        Err(problem) => found.push(told(Kind::Host, "", &problem)),
+        Err(problem) => found.push(host::told(Kind::Host, "", &problem)),
         Ok((sandbox, services)) => {
             found.extend(connections::look(&services.connections).await);
             let mut loaded = BTreeMap::new();
@@ -34,7 +36,7 @@ pub async fn examine(config: &Config, source: &Source) -> std::io::Result<Report
                         loaded.insert(name.clone(), plugin);
                     }
                     Err(problem) if said(&found, name, problem.code()) => {}
-                    Err(problem) => found.push(told(Kind::Plugin, name, &problem)),
+                    Err(problem) => found.push(host::told(Kind::Plugin, name, &problem)),
                 }
             }
             found.extend(plugins::preflights(&loaded).await);
@@ -71,9 +73,4 @@ fn open(
 /// Whether a plugin's file was found to be bad already.
 fn said(found: &[Found], plugin: &str, code: &str) -> bool {
     found.iter().any(|found| found.kind == Kind::Plugin && found.name == plugin && found.finding.code == code)
-}
-
-/// A problem of the configuration as a finding.
-pub fn told(kind: Kind, name: &str, problem: &Problem) -> Found {
-    Found { kind, name: name.to_owned(), finding: problem.finding() }
 }

@@ -14,6 +14,20 @@ const APART: u64 = 30_000;
 /// Milliseconds from which on fresh certificates and tokens of the other side are not valid for us.
 const FAR_APART: u64 = 300_000;
 
+/// Connections that may do more than any plugin needs, as far as their own certificates say so.
+pub fn rights(connections: &Connections) -> Vec<Found> {
+    let almighty = connections.all().filter(|connection| connection.is_super_admin());
+    almighty
+        .map(|connection| {
+            let name = connection.name();
+            let message = "its client certificate is of the group system:masters, which may do everything in that cluster, whatever \
+                           its roles say, and cannot be revoked";
+            let remedy = "make a service account with the rights that the plugins need, and a kubeconfig with its token";
+            Found::warning(Kind::Connection, name, "SUPER_ADMIN", message, remedy)
+        })
+        .collect()
+}
+
 /// Probes all connections side by side.
 pub async fn look(connections: &Connections) -> Vec<Found> {
     let probes = connections.all().map(async |connection: &Arc<Connection>| {
@@ -22,7 +36,7 @@ pub async fn look(connections: &Connections) -> Vec<Found> {
         let some = probes.iter().any(|probe| probe.answer.is_ok());
         probes.iter().flat_map(|probe| judge(connection.name(), probe, some)).collect::<Vec<_>>()
     });
-    join_all(probes).await.into_iter().flatten().collect()
+    join_all(probes).await.into_iter().flatten().chain(rights(connections)).collect()
 }
 
 fn judge(name: &str, probe: &Probe, some: bool) -> Vec<Found> {
@@ -39,7 +53,17 @@ fn judge(name: &str, probe: &Probe, some: bool) -> Vec<Found> {
                      that the server shows"
                 ),
                 "NOT_CONNECTED" => "check the address, name resolution, routes and firewalls".to_owned(),
+                "ADDRESS_DENIED" => format!("list its range in [connections.{name}] addresses, if it may be reached"),
                 "CERTIFICATE_REFUSED" => "give a client certificate that the server accepts".to_owned(),
+                "ANSWER_TIMEOUT" => format!(
+                    "somebody took the connection and says nothing: see how that system is, and whether the endpoint's port is that \
+                     of its API; [connections.{name}] limits.timeout-ms sets how long is waited"
+                ),
+                "NO_ANSWER" => {
+                    "see how that system is, and whether the endpoint's port is that of its API; a proxy between may \
+                                end connections"
+                        .to_owned()
+                }
                 _ => "see the message".to_owned(),
             };
             vec![match some {

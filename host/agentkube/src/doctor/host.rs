@@ -5,11 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use agentkube_manifest::Role;
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::statvfs;
 
 use super::Found;
 use super::report::Kind;
-use crate::config::{Config, Source};
+use crate::config::{Config, Problem, Source};
+use crate::daemon::ground;
 
 /// Bytes without which a journal soon cannot be written.
 const TOO_LITTLE: u64 = 64 << 20;
@@ -38,27 +39,35 @@ pub fn configuration(config: &Config, source: &Source, running: bool) -> Found {
     Found::ok(Kind::Host, "", "CONFIGURATION", message)
 }
 
-/// Whether the data directory can hold what is written there.
-pub fn data_dir(config: &Config) -> Found {
+/// What the start would refuse of the places that it needs. `running`: they are that daemon's.
+pub fn ground(config: &Config, source: &Source, running: bool) -> Vec<Found> {
+    let mut found = vec![match ground::data_dir(config, source) {
+        Ok(()) => data_dir(config),
+        Err(problem) => told(Kind::Host, "", &problem),
+    }];
+    if !running {
+        let (socket, listen) = (config.socket(), config.listen);
+        found.push(match ground::socket(config, source) {
+            Ok(()) => Found::ok(Kind::Host, "", "SOCKET", format!("{} can be made", socket.display())),
+            Err(problem) => told(Kind::Host, "", &problem),
+        });
+        // A daemon that does not answer may hold it yet.
+        if !ground::in_use(config) {
+            found.push(match ground::listen(config, source) {
+                Ok(()) => Found::ok(Kind::Host, "", "LISTEN", format!("{listen} is free")),
+                Err(problem) => told(Kind::Host, "", &problem),
+            });
+        }
+    }
+    found
+}
+
+/// What else there is to say about a data directory that can be used.
+fn data_dir(config: &Config) -> Found {
     let (path, shown) = (&config.data_dir, config.data_dir.display());
-    let remedy = "make it, owned by the daemon's user with mode 0700, or set `data-dir`";
     let Ok(about) = path.metadata() else {
-        let parent = path.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("/"));
-        return match access(parent, Access::WRITE_OK | Access::EXEC_OK) {
-            Ok(()) => Found::ok(Kind::Host, "", "DATA_DIR", format!("{shown} will be made at the first start")),
-            Err(error) => {
-                let message = format!("{shown} is not there and cannot be made in {}: {error}", parent.display());
-                Found::error(Kind::Host, "", "DATA_DIR", message, remedy)
-            }
-        };
+        return Found::ok(Kind::Host, "", "DATA_DIR", format!("{shown} will be made at the first start"));
     };
-    if !about.is_dir() {
-        return Found::error(Kind::Host, "", "DATA_DIR", format!("{shown} is no directory"), remedy);
-    }
-    if let Err(error) = access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
-        let message = format!("{shown} cannot be written by this user: {error}");
-        return Found::error(Kind::Host, "", "DATA_DIR", message, remedy);
-    }
     let free = statvfs(path).map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize));
     let mib = free >> 20;
     if free < ENOUGH {
@@ -115,4 +124,9 @@ pub fn tenants(config: &Config) -> Vec<Found> {
 /// Whether anybody but owner and group has rights there.
 pub fn open_to_others(about: &Metadata) -> bool {
     about.mode() & 0o007 != 0
+}
+
+/// A problem of the configuration as a finding.
+pub fn told(kind: Kind, name: &str, problem: &Problem) -> Found {
+    Found { kind, name: name.to_owned(), finding: problem.finding() }
 }

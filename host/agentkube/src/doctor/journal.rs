@@ -1,6 +1,5 @@
 //! The journal of a daemon that does not run: looked at in a copy, so that nothing of it is touched.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,16 +10,18 @@ use agentkube_manifest::Role;
 use super::Found;
 use super::report::Kind;
 use crate::config::Config;
-use crate::daemon::assemble::{JOURNAL, LOCK, journal_remedy};
+use crate::daemon::assemble::{JOURNAL, journal_remedy};
+use crate::daemon::ground;
 
 /// Opens a copy of the journal below `scratch`.
 pub fn look(config: &Config, scratch: &Path, clock: &Arc<dyn Clock>) -> Found {
     let path = config.data_dir.join(JOURNAL);
     let shown = path.display();
-    if in_use(&config.data_dir.join(LOCK)) {
+    if ground::in_use(config) {
         let message =
             format!("a daemon uses {} and does not answer on {}", config.data_dir.display(), config.socket().display());
-        let remedy = "look at its log; if its `admin-socket` is another one, ask with its configuration";
+        let remedy = "look at its log: at the first start plugins are compiled, which takes some time; if its `admin-socket` is \
+                      another one, ask with its configuration";
         return Found::error(Kind::Host, "", "DAEMON_SILENT", message, remedy);
     }
     if !path.exists() {
@@ -55,9 +56,4 @@ fn copied(from: &Path, to: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Whether a daemon holds the data directory. The look itself holds it for no longer than it takes.
-fn in_use(lock: &Path) -> bool {
-    File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

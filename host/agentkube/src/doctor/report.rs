@@ -61,6 +61,19 @@ impl Found {
         Found { kind, name: name.to_owned(), finding }
     }
 
+    /// For people, with so much room for what it is about.
+    pub fn line(&self, width: usize) -> String {
+        let Finding { code, severity, message, remedy } = &self.finding;
+        let severity = match severity {
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        let mend = if remedy.is_empty() { String::new() } else { format!(". To mend: {remedy}") };
+        let said = format!("{}{mend}", message.trim_end_matches('.'));
+        format!("{severity:7}  {:width$}  {code}: {}", self.about(), plain(&said))
+    }
+
     fn about(&self) -> String {
         format!("{} {}", self.kind.word(), self.name).trim_end().to_owned()
     }
@@ -102,21 +115,20 @@ impl Report {
         let width = self.findings.iter().map(|found| found.about().chars().count()).max().unwrap_or_default();
         let mut text = String::new();
         for found in &self.findings {
-            let Finding { code, severity, message, remedy } = &found.finding;
-            let severity = match severity {
-                Severity::Ok => "ok",
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            };
-            let mend = if remedy.is_empty() { String::new() } else { format!(". To mend: {remedy}") };
-            let said = format!("{}{mend}", message.trim_end_matches('.'));
-            text.push_str(&format!("{severity:7}  {:width$}  {code}: {}\n", found.about(), plain(&said)));
+            text.push_str(&found.line(width));
+            text.push('\n');
         }
         let Summary { ok, warning, error } = self.summary;
         let by = if self.daemon { "by the running daemon" } else { "without a daemon" };
-        text.push_str(&format!("{} checks {by}: {ok} ok, {warning} warnings, {error} errors", ok + warning + error));
+        let (all, warnings, errors) = (ok + warning + error, count(warning, "warning"), count(error, "error"));
+        text.push_str(&format!("{} {by}: {ok} ok, {warnings}, {errors}", count(all, "check")));
         text
     }
+}
+
+/// `1 error`, `2 errors`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Without what a terminal would obey. Lines that can be pasted stay lines, below the finding.
@@ -143,7 +155,7 @@ mod tests {
             report.text(),
             "ok       host        DATA_DIR: all well\n\
              error    plugin pve  PRIVILEGE_MISSING: it lacks \u{fffd}[31mVM.Clone. To mend: give it\n\
-             2 checks without a daemon: 1 ok, 0 warnings, 1 errors"
+             2 checks without a daemon: 1 ok, 0 warnings, 1 error"
         );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["findings"][1]["severity"], "error");

@@ -111,6 +111,7 @@ fn open(
     }
     let handshakes = (Arc::clone(metrics), name.to_owned());
     let server_name = resolved.tls.server_name.clone();
+    let super_admin = config.kind == Kind::Kube && resolved.tls.shows_super_admin();
     let tls = tls::client_config(resolved.tls, Box::new(move || handshakes.0.handshake(&handshakes.1)))?;
     let endpoints = resolved
         .endpoints
@@ -136,6 +137,7 @@ fn open(
         client,
         credential: Credential::new(&resolved.auth)?,
         limits: config.limits,
+        super_admin,
         places: Semaphore::new(config.limits.concurrent.clamp(1, Semaphore::MAX_PERMITS)),
         metrics: Arc::clone(metrics),
     })

@@ -23,6 +23,20 @@ pub(crate) struct Material {
     pub server_name: Option<String>,
 }
 
+/// The group that Kubernetes' API servers let do everything before they look at roles, see
+/// https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles.
+const SUPER_ADMINS: &[u8] = b"system:masters";
+
+impl Material {
+    /// Whether our certificate is of the group of super-admins. A group is an organisation of the subject, whose text stands in the
+    /// certificate as it is; nothing else of a client's certificate would hold just these words.
+    pub fn shows_super_admin(&self) -> bool {
+        let chain = self.client.as_ref().and_then(|(chain, _)| certificates(chain).ok());
+        let ours = chain.as_ref().and_then(|chain| chain.first());
+        ours.is_some_and(|ours| ours.windows(SUPER_ADMINS.len()).any(|window| window == SUPER_ADMINS))
+    }
+}
+
 /// The client's side of TLS. `on_handshake` is called for each full handshake; sessions are not resumed, so that each new
 /// connection is verified and counted.
 pub(crate) fn client_config(
@@ -183,5 +197,21 @@ mod tests {
         for bad in ["", "ab", &"zz".repeat(32), &"ab".repeat(33)] {
             assert!(parse_fingerprint(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_certificate_of_the_super_admins_is_seen() {
+        let shows = |groups: &[&str]| {
+            let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+            groups.iter().for_each(|group| params.distinguished_name.push(rcgen::DnType::OrganizationName, *group));
+            params.distinguished_name.push(rcgen::DnType::CommonName, "kubernetes-admin");
+            let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+            let client = Some((certificate.pem().into_bytes(), Vec::new()));
+            Material { client, ..Material::default() }.shows_super_admin()
+        };
+        assert!(shows(&["system:masters"]));
+        // What kubeadm writes into admin.conf since 1.29 is bound by a role.
+        assert!(!shows(&["kubeadm:cluster-admins"]) && !shows(&[]));
+        assert!(!Material::default().shows_super_admin());
     }
 }

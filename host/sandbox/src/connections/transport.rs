@@ -25,6 +25,7 @@ pub struct Connection {
     pub(super) client: Client,
     pub(super) credential: Credential,
     pub(super) limits: ConnectionLimits,
+    pub(super) super_admin: bool,
     pub(super) places: Semaphore,
     pub(super) metrics: Arc<dyn Metrics>,
 }
@@ -142,6 +143,11 @@ impl Connection {
     /// What it speaks.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether the certificate that we show says that we may do everything in a Kubernetes cluster.
+    pub fn is_super_admin(&self) -> bool {
+        self.super_admin
     }
 
     /// The header that carries the credential.
@@ -313,8 +319,14 @@ impl Connection {
             return Fault::new(Class::Denied, "ADDRESS_DENIED", denied.to_string());
         }
         let host = base.host();
-        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::General(_)) = tls_error(error) {
-            let message = format!("connection `{}`: {host} is not who it should be: {}", self.name, root(error));
+        let mistrust = match tls_error(error) {
+            // Our own verifier's words, which the library would introduce as an unexpected error.
+            Some(rustls::Error::General(why)) => Some(why.clone()),
+            Some(rustls::Error::InvalidCertificate(_)) => Some(root(error)),
+            _ => None,
+        };
+        if let Some(why) = mistrust {
+            let message = format!("connection `{}`: {host} is not who it should be: {why}", self.name);
             return Fault::new(Class::Unavailable, "SERVER_NOT_TRUSTED", message).scope(Scope::Provider);
         }
         let what = if error.is_timeout() { "within the time for connecting".to_owned() } else { root(error) };
@@ -343,7 +355,11 @@ impl Connection {
         Fault::new(
             Class::Timeout,
             "ANSWER_TIMEOUT",
-            format!("connection `{}`: the request was sent and no whole answer came in time", self.name),
+            format!(
+                "connection `{0}`: the request was sent and no whole answer came in time; [connections.{0}] limits.timeout-ms, {1}, \
+                 is the most that is waited",
+                self.name, self.limits.timeout_ms
+            ),
         )
         .outcome(Outcome::Unknown)
     }

@@ -86,7 +86,7 @@ fn entry(event: &Value) -> Option<Entry> {
         "Failed" => (subject, format!("FAILED: {message}")),
         "Undoing" => ("job".to_owned(), format!("FAILED, and what it made is removed: {message}")),
         "Refused" | "GaveUp" => ("job".to_owned(), format!("FAILED: {message}")),
-        "Late" | "SourceTrouble" | "Warning" | "Superseded" => ("daemon".to_owned(), message),
+        "Late" | "SourceTrouble" | "SourceReached" | "Warning" | "Superseded" => ("daemon".to_owned(), message),
         _ => return None,
     };
     Some(Entry { took, subject, text })

@@ -28,7 +28,7 @@ async fn start_and_polls() {
     let mut scene = Scene::prepare(Plan::default()).await;
     let text = std::fs::read_to_string(scene.config()).unwrap();
     // Polls as fast as they go: what is counted are connections, not time.
-    std::fs::write(scene.config(), text.replacen("poll-ms = 250", "poll-ms = 1", 1)).unwrap();
+    std::fs::write(scene.config(), text.replacen("poll-ms = 250", "poll-ms = 10", 1)).unwrap();
     scene.run().await;
     wait::until("the first poll", || polls(&scene.lab).last().copied()).await;
 
