@@ -262,3 +262,25 @@ async fn a_token_expires_once() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(token("second") > 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_gets_through_all_that_passes_at_core() {
+    let lab = Lab::start(Options::scaled(20)).await.unwrap();
+    let (service_type, agent_type) = shipped_types().unwrap();
+    let customer = Customer::new(lab.access()).unwrap();
+    let registration = customer.register(&service_type, &agent_type).await.unwrap();
+    let wanted = json!({"kubernetesVersion": "v1.35.2", "nodePools": {"a": {"count": 1}}});
+    let service = customer.order(&registration, "shop", wanted).await.unwrap();
+    let of_core: Vec<&str> =
+        faults::all().filter(|fault| fault.passes && fault.name.starts_with("core-")).map(|fault| fault.name).collect();
+    let chosen = faults::chosen(&of_core.join(","), Infrastructure::Proxmox).unwrap();
+    let weather = Weather::start(lab.servers(), chosen, 3);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        assert!(customer.job(&service, "create").await.unwrap().is_some());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    weather.clear();
+    let troubled = lab.core(|core| core.log().filter(|logged| logged.status != Some(200) && !logged.answered).count());
+    assert!(troubled > 0, "no fault was met");
+}

@@ -1,4 +1,4 @@
-//! What befalls Fulcrum Core: requests about jobs, which only an agent sends.
+//! What befalls Fulcrum Core: requests about jobs, which agents send, and customers only to look.
 
 use lab_core::{Fault, Matching, Settings};
 use lab_wire::Random;
@@ -67,9 +67,14 @@ pub(super) const ALL: &[Named] = &[
     },
     Named {
         name: "core-forbidden",
-        says: "Core does not know the agent at a request about jobs: 403, as for a token that is dead.",
+        says: "Core does not know the agent at a request about one job or the queue: 403, as for a token that is dead.",
         passes: true,
-        strike: |servers, _| refuse(servers, "", 403, "authentication failed: no valid identity found"),
+        strike: |servers, _| {
+            // Customers look at lists of jobs, and for them such a no would be the end.
+            let matching = Matching::new("", &format!("{JOBS}/"));
+            let words = "authentication failed: no valid identity found";
+            servers.core.with(|core, _, _| core.fault(Fault::refusal(matching, 1, 403, words)));
+        },
         end: None,
     },
     Named {
