@@ -70,8 +70,11 @@ impl Source {
     }
 }
 
-/// Reads the words of an "unknown field" or "unknown variant" error, and suggests the nearest.
+/// What would be right: the nearest word of an "unknown field" or "unknown variant" error, the form of an address.
 fn hint(message: &str) -> Option<String> {
+    if message == "invalid socket address syntax" {
+        return Some("an IP address and a port, such as 127.0.0.1:9180".to_owned());
+    }
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let (word, known) = words.split_first()?;
     if !message.starts_with("unknown") {
@@ -120,6 +123,14 @@ mod tests {
         assert_eq!(text(&["plugins", "core", "role"]), "agentkube.toml:5:1: m");
         assert_eq!(text(&["plugins", "core", "nothing"]), "agentkube.toml:3:10: m");
         assert_eq!(text(&["nowhere"]), "agentkube.toml: m");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_shown_with_one_that_is() {
+        let problem = source("core = \"localhost\"\n").parse::<BTreeMap<String, std::net::SocketAddr>>().unwrap_err();
+        assert!(problem.to_string().starts_with("agentkube.toml:1:8: invalid socket address"), "{problem}");
+        let help = miette::Diagnostic::help(&problem).unwrap().to_string();
+        assert_eq!(help, "an IP address and a port, such as 127.0.0.1:9180");
     }
 
     #[test]
