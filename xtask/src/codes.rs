@@ -13,7 +13,7 @@ const MAKERS: [&str; 3] = ["host/", "plugins/", "sdk/src/"];
 const NO_CODES: &str = "ACTION BEGIN BOOKMARK CARGO_PKG_DESCRIPTION CARGO_PKG_VERSION CERTIFICATE CLUSTER CODE COMMIT CONTROL_PLANE \
                         DELETED ERROR FAULT FINDING FULL GET GMT HS256 HTTPS_PROXY HTTP_PROXY JOB JOBS KUBERNETES_SERVICE_HOST \
                         KUBERNETES_SERVICE_PORT NAME NODE NO_PROXY OUTCOME PHASE PLUGIN POST PUT ROLE ROLLBACK SERVICE SEVERITY \
-                        SIGINT SIGTERM SOURCE SQLSTATE STATE STEP TRY UPID UTC UUID WAL";
+                        SIGINT SIGTERM SOURCE SQLSTATE STATE STEP TRY UPID UTC UUID WAL WHY";
 
 /// The codes in a source file, as far as it ships: whole texts in capitals, at least three letters long.
 pub fn made(source: &str) -> BTreeSet<&str> {
