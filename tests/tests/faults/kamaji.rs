@@ -247,6 +247,13 @@ async fn a_deletion_without_its_data_store_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_somebody_paused_says_so() {
+    let hold = |cluster: &mut AdminCluster, on: bool| cluster.fault(AdminFault::Paused(on));
+    let words = ["remove the annotation kamaji.clastix.io/paused"];
+    held("deletion: paused", "TenantControlPlane annotations", hold, "DELETION_STUCK", &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_that_hangs_is_told() {
     let hold = |cluster: &mut AdminCluster, on: bool| cluster.fault(AdminFault::NamespacesStuck(on));
     held("namespace: stuck terminating", "DELETE namespaces", hold, "DELETION_STUCK", &["namespaces k"]).await;

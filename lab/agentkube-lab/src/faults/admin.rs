@@ -204,6 +204,13 @@ pub(super) const ALL: &[Named] = &[
         end: Some(|servers| switch(servers, AdminFault::StoreReady(true))),
     },
     Named {
+        name: "kamaji-paused",
+        says: "Somebody stops the reconciliation of the control planes for a while: nothing about them changes, and none goes.",
+        passes: true,
+        strike: |servers, _| switch(servers, AdminFault::Paused(true)),
+        end: Some(|servers| switch(servers, AdminFault::Paused(false))),
+    },
+    Named {
         name: "kamaji-host-name",
         says: "The load balancer gives host names for a while, which Kamaji does not take.",
         passes: false,

@@ -113,8 +113,8 @@ pub(super) const ALL: &[Named] = &[
     },
     Named {
         name: "pve-managed-vms",
-        says: "The HA manager takes over one of our VMs: start and stop are only asked for, and happen later.",
-        passes: true,
+        says: "The HA manager takes over one of our VMs: start and stop are only asked for, happen later, and are tried once.",
+        passes: false,
         strike: |servers, random| one_of_ours(servers, random, |vmid| Fault::HighAvailability(vmid, true)),
         end: None,
     },

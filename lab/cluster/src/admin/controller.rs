@@ -13,7 +13,7 @@ use crate::pki::PkiError;
 use crate::tenant::Tenant;
 
 const FINALIZERS: [&str; 2] = ["finalizer.kamaji.clastix.io", "finalizer.kamaji.clastix.io/soot"];
-const PAUSED: &str = "kamaji.clastix.io/paused";
+pub(super) const PAUSED: &str = "kamaji.clastix.io/paused";
 const ROTATE: &str = "certs.kamaji.clastix.io/rotate";
 
 enum Event {

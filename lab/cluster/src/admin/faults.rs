@@ -6,8 +6,9 @@ use lab_wire::{Millis, Random};
 use serde_json::{Value, json};
 
 use super::AdminCluster;
-use super::definitions::{GROUP, STORES};
-use super::plane::Keys;
+use super::controller::PAUSED;
+use super::definitions::{GROUP, PLANES, STORES};
+use super::plane::{Keys, PlaneKey};
 use super::secrets::KubeconfigFlaw;
 use super::soot;
 use crate::pki::PkiError;
@@ -48,6 +49,8 @@ pub enum AdminFault {
     ChecksumLate(Millis),
     /// `cluster-info` of planes that become Ready from now on stays unsigned for this long (not scaled).
     SignaturesLate(Millis),
+    /// Every control plane has the annotation that stops its reconciliation, that of its deletion too; or none has it.
+    Paused(bool),
     /// Namespaces under deletion do not go away.
     NamespacesStuck(bool),
     /// Whether the DataStore `default` is ready.
@@ -79,8 +82,24 @@ impl AdminCluster {
             AdminFault::Flaps(count) => self.faults.flaps = count,
             AdminFault::ChecksumLate(ms) => self.faults.checksum_late = ms,
             AdminFault::SignaturesLate(ms) => self.faults.signatures_late = ms,
+            AdminFault::Paused(paused) => self.pause(paused),
             AdminFault::NamespacesStuck(stuck) => self.api.hold_namespaces(stuck),
             AdminFault::StoreReady(ready) => self.set_store(ready),
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        let keys: Vec<PlaneKey> = self.planes.keys().cloned().collect();
+        for (namespace, name) in keys {
+            let now = self.cursor;
+            self.api.edit((GROUP, PLANES), (&namespace, &name), now, &mut Random::new(0), |object| {
+                let annotations = &mut object["metadata"]["annotations"];
+                match (paused, annotations.as_object_mut()) {
+                    (true, _) => annotations[PAUSED] = "".into(),
+                    (false, Some(annotations)) => drop(annotations.remove(PAUSED)),
+                    (false, None) => {}
+                }
+            });
         }
     }
 
