@@ -47,7 +47,7 @@ async fn each_mistake_is_refused_with_its_path_and_code() {
         (
             "old version",
             with(json!({"kubernetesVersion": "v1.2.0"})),
-            &["kubernetesVersion: VERSION_UNSUPPORTED: v1.2.0 is too old; v1.30 is the oldest that"],
+            &["kubernetesVersion: VERSION_TOO_OLD: v1.2.0 is too old; v1.30 is the oldest that"],
         ),
         (
             "pod range",

@@ -66,7 +66,7 @@ pub async fn jobs(command: &Ask) -> miette::Result<()> {
     let pointers = ["/job", "/action", "/key/service", "/fault/code", "/fault/message"];
     let refused = rows(&answer, "/refused", &pointers);
     if !refused.is_empty() {
-        say(format_args!("\nrefused\n{}", table(&["JOB", "ACTION", "SERVICE", "FAULT", "WHY"], &refused)));
+        say(format_args!("\nrefused\n{}", table(&["JOB", "ACTION", "SERVICE", "CODE", "FAULT"], &refused)));
     }
     let steps = answer.pointer("/steps").and_then(Value::as_object);
     for (intent, steps) in steps.into_iter().flatten() {

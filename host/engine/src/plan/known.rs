@@ -121,7 +121,7 @@ impl Providers {
         let old = oldest.filter(|(_, oldest)| minor(&wanted.version).is_ok_and(|minor| minor < *oldest));
         let old = old.map(|(name, oldest)| {
             let text = format!("{} is too old; v1.{oldest} is the oldest that `{name}` makes", wanted.version);
-            Mistake::new("version", "VERSION_UNSUPPORTED", text)
+            Mistake::new("version", "VERSION_TOO_OLD", text)
         });
         let plane = missing("controlPlane.provider".to_owned(), plane, |name| self.control_planes.contains_key(name));
         let pools = wanted.pools.iter().filter_map(|pool| {

@@ -163,7 +163,7 @@ fn a_version_that_the_provider_does_not_make_is_a_mistake() {
         providers(false).mistakes(&wanted)
     };
     let told = mistakes("v1.2.0");
-    assert_eq!((told.len(), told[0].path.as_str(), told[0].code.as_str()), (1, "version", "VERSION_UNSUPPORTED"));
+    assert_eq!((told.len(), told[0].path.as_str(), told[0].code.as_str()), (1, "version", "VERSION_TOO_OLD"));
     assert_eq!(told[0].text, "v1.2.0 is too old; v1.30 is the oldest that `cp` makes");
     assert!(mistakes("v1.30.0").is_empty() && mistakes("latest").is_empty(), "what is no version is told elsewhere");
 }
