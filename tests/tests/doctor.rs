@@ -162,7 +162,7 @@ async fn an_expired_token_holds_the_daemon_until_there_is_another() {
     })
     .await;
     let (beats, polls) = (said("heartbeat not accepted"), said("\"kind\":\"SourceTrouble\""));
-    assert!((1..=4).contains(&beats) && (1..=5).contains(&polls), "{beats} {polls}");
+    assert!((1..=6).contains(&beats) && (1..=6).contains(&polls), "{beats} {polls}");
     // Nothing is restarted: the file is read again when it changes.
     let token = fresh_token(&scene).await;
     fs::write(scene.directory().join("agent.token"), token).unwrap();
