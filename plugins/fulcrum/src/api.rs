@@ -221,7 +221,7 @@ impl Core {
         let answer = request.send().await?;
         let unknown = match answer.status {
             404 => true,
-            403 => words(&answer).contains("cannot load resource"),
+            403 => words(&answer).contains(UNKNOWN),
             400 => words(&answer).contains("UUID"),
             _ => false,
         };
@@ -275,9 +275,12 @@ pub fn words(answer: &Response) -> String {
     text.trim().chars().take(EXCERPT).collect()
 }
 
-/// What helps against a token that is dead.
+/// What helps against a token that is dead. A Core that cannot look tokens up says the same.
 pub const DEAD: &str = "make a token with POST /tokens (role `agent`, scopeId the agent's id, an expireAt far away; the default is 24 \
-                        hours) and put it into the connection's token file, which is read again at once";
+                        hours) and put it into the connection's token file, which is read again at once. Core refuses good tokens too \
+                        while it does not reach its database: look there when nobody touched the token";
+/// How Core says that there is no such row. What follows `cannot load resource` otherwise is trouble with its database.
+const UNKNOWN: &str = "cannot load resource: resource not found";
 
 /// What a refusal means, with what to do.
 pub fn refusal(answer: &Response) -> Fault {
@@ -295,7 +298,11 @@ pub fn judged(answer: &Response) -> (Fault, &'static str) {
     let unauthorized = |code: &str| Fault::unauthorized(code, message.as_str()).scope(Scope::Provider);
     match answer.status {
         401 => (unauthorized("TOKEN_MISSING"), "the connection's credential must be of kind `bearer`"),
-        403 if text.contains("cannot load resource") => (Fault::not_found("UNKNOWN_ROW", message), ""),
+        403 if text.contains(UNKNOWN) => (Fault::not_found("UNKNOWN_ROW", message), ""),
+        // Whose the row is could not be looked up. That comes before everything else, so nothing happened.
+        403 if text.contains("cannot load resource") => {
+            (Fault::unavailable("DATABASE", message).outcome(Outcome::NotApplied), "")
+        }
         403 if text.contains("no valid identity") => (unauthorized("TOKEN_REFUSED"), DEAD),
         403 if text.contains("user role") => (unauthorized("TOKEN_ROLE"), "this is no agent's token"),
         403 if text.contains("object context") => {
@@ -334,6 +341,13 @@ mod tests {
         assert_eq!(refused(403, dead).class, Class::Unauthorized);
         let gone = r#"{"error":"cannot load resource: resource not found: sql: no rows in result set"}"#;
         assert_eq!(refused(403, gone).class, Class::NotFound);
+        let slow =
+            r#"{"error":"cannot load resource: ERROR: canceling statement due to statement timeout (SQLSTATE 57014)"}"#;
+        let fault = refused(403, slow);
+        assert_eq!(
+            (fault.code.as_str(), fault.class, fault.outcome),
+            ("DATABASE", Class::Unavailable, Outcome::NotApplied)
+        );
         assert_eq!(
             refused(403, r#"{"error":"access denied: user role 'admin' is not authorized"}"#).code,
             "TOKEN_ROLE"

@@ -162,6 +162,21 @@ fn a_job_that_times_out_under_way_is_late() {
 }
 
 #[test]
+fn a_database_in_trouble_makes_no_job_late() {
+    for (method, ending) in [("GET", ""), ("POST", "/complete")] {
+        let lab = Lab::new();
+        lab.order();
+        let job = lab.claimed();
+        let words = "cannot load resource: ERROR: canceling statement due to statement timeout (SQLSTATE 57014)";
+        let matching = Matching::new(method, &format!("/api/v1/jobs/{}", job.id)).ending(ending);
+        lab.queue.borrow_mut().core.fault(Broken::refusal(matching, 1, 403, words));
+        let fault = lab.settle(&job, lab.completed()).unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.is_transient()), ("DATABASE", true), "{fault}");
+        assert_eq!(lab.settle(&job, lab.completed()), Ok(Settled::Accepted));
+    }
+}
+
+#[test]
 fn a_job_that_core_forgot_is_late() {
     let lab = Lab::new();
     lab.order();
