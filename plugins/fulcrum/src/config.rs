@@ -102,6 +102,11 @@ impl Names {
     pub fn written(&self) -> [&str; 4] {
         [&self.endpoint, &self.ca, &self.nodes, &self.kubeconfig]
     }
+
+    /// Whether what the agent writes under this name fits into a property of this type.
+    pub fn takes(&self, name: &str, kind: &str) -> bool {
+        kind == "json" || (kind == "string" && name != self.nodes)
+    }
 }
 
 /// A shape with a name.

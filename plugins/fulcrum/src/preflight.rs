@@ -155,6 +155,11 @@ fn judge(config: &Config, kind: &ServiceType, findings: &mut Vec<Finding>) {
             Some(property) if !property.open_to_agent_ever() => {
                 warn(format!("{at}: the agent may not write `{name}`"), "add `agent` to its actor authorizer");
             }
+            Some(property) if !names.takes(name, &property.kind) => {
+                let needed = if name == names.nodes { "json" } else { "string" };
+                let message = format!("{at}: property `{name}` is of type {}, so it is not written", property.kind);
+                warn(message, &format!("make it {needed}"));
+            }
             Some(_) => {}
         }
     }

@@ -214,9 +214,9 @@ fn written(
     let names = &config.properties;
     let schema = &kind.property_schema.properties;
     let old = |name: &str| service.properties.as_ref().and_then(|old| old.get(name)).filter(|value| !value.is_null());
-    let may = |name: &str, fits: &[&str]| {
+    let may = |name: &str| {
         schema.get(name).is_some_and(|property| {
-            fits.contains(&property.kind.as_str())
+            names.takes(name, &property.kind)
                 && property.open_to_agent(&service.status)
                 && !(property.immutable && old(name).is_some())
         })
@@ -224,15 +224,15 @@ fn written(
     let nodes = (!completion.nodes.is_empty()).then(|| report::nodes(completion));
     let nodes = nodes.filter(|nodes| nodes.to_string().len() <= report::LARGEST);
     let values = [
-        (&names.endpoint, completion.endpoint.clone().map(Value::from), &["string", "json"][..]),
-        (&names.ca, completion.ca.clone().map(Value::from), &["string", "json"]),
-        (&names.nodes, nodes, &["json"]),
+        (&names.endpoint, completion.endpoint.clone().map(Value::from)),
+        (&names.ca, completion.ca.clone().map(Value::from)),
+        (&names.nodes, nodes),
     ];
-    let values = values.into_iter().filter_map(|(name, value, fits)| {
+    let values = values.into_iter().filter_map(|(name, value)| {
         let value = value.filter(|value| old(name) != Some(value))?;
-        may(name, fits).then(|| (name.clone(), value))
+        may(name).then(|| (name.clone(), value))
     });
-    let kubeconfig = completion.kubeconfig.clone().filter(|_| may(&names.kubeconfig, &["string", "json"]));
+    let kubeconfig = completion.kubeconfig.clone().filter(|_| may(&names.kubeconfig));
     (values.collect(), kubeconfig)
 }
 

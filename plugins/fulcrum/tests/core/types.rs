@@ -37,6 +37,12 @@ fn what_is_missing_is_named() {
     assert!(severity == Severity::Error && message.contains("`nodePools` is of type array"), "{message}");
     let (severity, message) = judged(|kind| kind["propertySchema"]["properties"]["nodes"]["authorizers"] = json!([]));
     assert_eq!(severity, Severity::Ok, "{message}");
+    let (severity, message) =
+        judged(|kind| kind["propertySchema"]["properties"]["clusterCa"]["type"] = json!("integer"));
+    assert_eq!(severity, Severity::Warning);
+    assert!(message.contains("`clusterCa` is of type integer, so it is not written"), "{message}");
+    let (severity, message) = judged(|kind| kind["propertySchema"]["properties"]["nodes"]["type"] = json!("string"));
+    assert!(severity == Severity::Warning && message.contains("`nodes` is of type string"), "{message}");
     let (severity, message) = judged(|kind| {
         kind["propertySchema"]["properties"]["nodes"]["authorizers"][0]["config"]["actors"] = json!(["user"]);
     });
