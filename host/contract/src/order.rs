@@ -13,6 +13,8 @@ use crate::{Card, Cluster, Pool, Result, StaticAddress};
 
 /// Most machines that one pool may ask for.
 pub const POOL_LIMIT: u32 = 1000;
+/// Most machines of one cluster: what Kubernetes is made for (kubernetes.io/docs/setup/best-practices/cluster-large).
+pub const CLUSTER_LIMIT: u64 = 5000;
 /// Most pools of one cluster.
 pub const POOLS_LIMIT: usize = 100;
 /// Fewest and most cores of a machine.
@@ -36,7 +38,11 @@ impl Cluster {
             found.push(Mistake::new("version", &fault.code, fault.message));
         }
         let counts = self.pools.iter().map(|pool| pool.count).filter(|count| *count <= POOL_LIMIT);
-        let machines = counts.map(u64::from).sum();
+        let machines: u64 = counts.map(u64::from).sum();
+        if machines > CLUSTER_LIMIT {
+            let text = format!("{machines} machines are asked for; a cluster has {CLUSTER_LIMIT} at most");
+            found.push(Mistake::new("pools", "CLUSTER_SIZE", text));
+        }
         let (pods, services) = self.network.look(&mut found, machines);
         if !is_domain(&self.network.domain) {
             let text = format!("`{}` is no DNS domain, such as cluster.local", clip(&self.network.domain));
@@ -144,6 +150,14 @@ impl Card {
     fn look(&self, found: &mut Vec<Mistake>, path: &str, machines: u32, ranges: &[(&str, &[Cidr])]) {
         let mut wrong =
             |key: &str, code: &str, text: String| found.push(Mistake::new(format!("{path}.{key}"), code, text));
+        // Providers write the name into lists of options.
+        if self.network.contains(|c: char| c.is_control() || ",;=".contains(c)) {
+            let text = format!(
+                "`{}` is no network: no name of one has `,`, `;`, `=` or control characters",
+                clip(&self.network)
+            );
+            wrong("network", "BAD_VALUE", text);
+        }
         if let Some(vlan) = self.vlan.filter(|vlan| !(1..=4094).contains(vlan)) {
             wrong("vlan", "BAD_VALUE", format!("is {vlan}; 1 to 4094 are possible"));
         }
@@ -293,6 +307,10 @@ mod tests {
         }
         let tagged = vec![Card { vlan: Some(4095), address: None, ..at("10.0.0.5/24").remove(0) }];
         assert_eq!(found(|c| c.pools[0].shape.networks = tagged), one("pools.w.networks[0].vlan", "BAD_VALUE"));
+        for name in ["vmbr0,tag=7", "a;b", "a\nb"] {
+            let cards = vec![Card { network: name.to_owned(), address: None, ..at("10.0.0.5/24").remove(0) }];
+            assert_eq!(found(|c| c.pools[0].shape.networks = cards), one("pools.w.networks[0].network", "BAD_VALUE"));
+        }
         assert_eq!(found(|c| c.network.domain = "a b".into()), one("network.domain", "DOMAIN"));
         assert_eq!(found(|c| c.control_plane.replicas = 0), one("controlPlane.replicas", "REPLICAS"));
         let sans = vec!["api.example.org".into(), "*.example.org".into(), "192.0.2.1".into(), "a b".into()];
@@ -301,6 +319,12 @@ mod tests {
         assert_eq!(found(|c| c.pools[0].name = "a.b".into()), one(r#"pools["a.b"]"#, "POOL_NAME"));
         assert_eq!(found(|c| c.pools[0].count = 10_000), one("pools.w.count", "POOL_SIZE"));
         assert_eq!(found(|c| c.pools[0].count = 0), []);
+        let many = |c: &mut Cluster| {
+            let pool = |n: u32| Pool { name: format!("w{n}"), count: 1000, ..c.pools[0].clone() };
+            c.pools = (0..6).map(pool).collect();
+            c.network.pod_cidrs = vec!["11.0.0.0/8".into()];
+        };
+        assert_eq!(found(many), one("pools", "CLUSTER_SIZE"));
         assert_eq!(found(|c| c.pools.push(c.pools[0].clone())), one("pools.w", "POOL_TWICE"));
         for (cores, memory, disk, key) in [
             (0, 2048, None, "cores"),

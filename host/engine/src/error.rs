@@ -34,7 +34,8 @@ pub enum Error {
     /// What is written now would be lost with the process.
     #[error(
         "the journal {} was deleted, moved or replaced while AgentKube runs on it: put that very file back, or restart AgentKube, \
-         which then knows of its clusters only what their jobs and the marks on their objects say", .0.display()
+         which then knows of its clusters only what their jobs and the marks on their objects say, and nothing of a machine \
+         that was just being made", .0.display()
     )]
     Gone(std::path::PathBuf),
     /// Another process has it open.

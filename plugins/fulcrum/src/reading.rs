@@ -82,7 +82,8 @@ impl Reading {
     }
 
     pub fn texts(&mut self, path: &str, value: Option<&Value>) -> Vec<String> {
-        self.each(path, value, |reading, path, value| reading.needed_text(path, Some(value)))
+        // What cannot be read keeps its place, so that mistakes of those behind it are told at theirs.
+        self.each(path, value, |reading, path, value| Some(reading.needed_text(path, Some(value)).unwrap_or_default()))
     }
 
     /// The items of a list, each read by `read` with its path.

@@ -287,6 +287,12 @@ impl Config {
         if let Some(tag) = settings.tags.iter().find(|tag| !is_tag(tag)) {
             return Err(Fault::invalid("BAD_SETTINGS", format!("tags of pool `{}`: `{tag}` is no tag", pool.name)));
         }
+        // They stand among the options of a card, where a comma would begin another one.
+        let odd = |name: &&str| !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        if let Some(name) = pool.shape.networks.iter().map(|card| card.network.as_str()).find(odd) {
+            let message = format!("networks of pool `{}`: `{}` is no bridge", pool.name, name.escape_debug());
+            return Err(Fault::invalid("BAD_SETTINGS", message));
+        }
         Ok(Choice {
             template: settings.template.or(image).unwrap_or_else(|| self.template.clone()),
             storage,
@@ -368,6 +374,15 @@ mod tests {
         for bad in [json!({ "clne": 1 }), json!({ "clone": "linked", "storage": "b" })] {
             assert_eq!(config.choice(&pool(None, bad)).unwrap_err().code, "BAD_SETTINGS");
         }
+        let mut injected = pool(None, json!({}));
+        let card = agentkube_sdk::cluster::Card {
+            network: "vmbr0,tag=7".to_owned(),
+            vlan: None,
+            firewall: false,
+            address: None,
+        };
+        injected.shape.networks = vec![card];
+        assert_eq!(config.choice(&injected).unwrap_err().code, "BAD_SETTINGS");
         assert_eq!(config.permit("template/9000".to_owned()), "pve/template/9000");
     }
 }

@@ -32,7 +32,7 @@ impl Source {
     /// Parses the text.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         toml_edit::de::from_str(&self.text).map_err(|error: toml_edit::de::Error| {
-            let message = error.message().trim().to_owned();
+            let message = discreet(error.message().trim());
             let help = hint(&message);
             let problem = Problem::new("CONFIG_INVALID", message).at(&self.file, &self.text, error.span());
             match help {
@@ -67,6 +67,18 @@ impl Source {
             item = next;
         }
         span
+    }
+}
+
+/// The message, unless it repeats what may be a secret: where a table of its source belongs, the secret itself is soon written.
+fn discreet(message: &str) -> String {
+    let ways = "expected one of `file`, `env`, `value`";
+    let typo = |word: &str| suggestion(word, ["file", "env", "value"]).is_some();
+    match message.split('`').nth(1) {
+        Some(word) if message.contains(ways) && !typo(word) => {
+            "a secret is given as { file = \"…\" } or { env = \"…\" }; nothing else is known here".to_owned()
+        }
+        _ => message.to_owned(),
     }
 }
 

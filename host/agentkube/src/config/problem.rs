@@ -78,7 +78,7 @@ impl Problem {
         self.0.place = Some((name.clone(), at));
         // What is printed ends up in logs: lines of a file that may hold secrets are not shown.
         if !text.contains("value") {
-            self.0.file = Some(NamedSource::new(name, text.to_owned()));
+            self.0.file = Some(NamedSource::new(name, masked(text)));
             self.0.span = span;
         }
         self
@@ -105,9 +105,70 @@ impl Diagnostic for Problem {
     }
 }
 
+/// Words of lines that may hold a secret, where or whatever it was meant to be.
+const DELICATE: [&str; 7] = ["secret", "token", "passw", "credential", "auth", "key", "valu"];
+/// Keys whose values are none.
+const HARMLESS: [&str; 9] = ["file", "env", "kind", "name", "template", "connection", "url", "ca-file", "owner-key"];
+
+/// The text with stars for what may be secrets; all else stays where it is.
+fn masked(text: &str) -> String {
+    text.split_inclusive('\n').map(|line| if is_delicate(line) { mask(line) } else { line.to_owned() }).collect()
+}
+
+fn is_delicate(line: &str) -> bool {
+    let line = line.to_lowercase();
+    DELICATE.iter().any(|word| line.contains(word))
+}
+
+fn mask(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    // Whether we are in a text, by its quote, and whether the text is hidden.
+    let mut text: Option<(char, bool)> = None;
+    for c in line.chars() {
+        match text {
+            Some((quote, _)) if c == quote => text = None,
+            Some((_, true)) if !c.is_control() => {
+                shown.extend(std::iter::repeat_n('*', c.len_utf8()));
+                continue;
+            }
+            None if c == '"' || c == '\'' => {
+                let before = shown.trim_end().trim_end_matches('=').trim_end();
+                let key =
+                    before.rsplit(|c: char| !c.is_alphanumeric() && c != '-' && c != '_').next().unwrap_or_default();
+                text = Some((c, !HARMLESS.contains(&key)));
+            }
+            _ => {}
+        }
+        shown.push(c);
+    }
+    shown
+}
+
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (line, shown) in [
+            ("secret = \"hush\"", "secret = \"****\""),
+            ("auth = { secret = { valu = 'hü' } }", "auth = { secret = { valu = '***' } }"),
+            (
+                "config = { connection = \"core\", token = \"hush\" }",
+                "config = { connection = \"core\", token = \"****\" }",
+            ),
+            ("secret = { file = \"agent.token\" }", "secret = { file = \"agent.token\" }"),
+            ("role = \"job-source\"", "role = \"job-source\""),
+        ] {
+            assert_eq!(masked(line), shown);
+            assert_eq!(masked(line).len(), line.len(), "spans are counted in bytes");
+        }
+    }
 }

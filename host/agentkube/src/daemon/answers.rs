@@ -90,7 +90,10 @@ impl Desk {
         found.push(match self.engine.health().journal {
             None => Found::ok(Kind::Host, "", "JOURNAL", "the journal can be read and written"),
             Some(trouble) => {
-                let remedy = "look at the data directory and its free space, then restart the daemon";
+                let remedy = match trouble.code.as_str() {
+                    "JOURNAL_GONE" => "put that very file back; the daemon then goes on by itself",
+                    _ => "look at the data directory and its free space, then restart the daemon",
+                };
                 Found::error(Kind::Host, "", &trouble.code, trouble.message, remedy)
             }
         });

@@ -1,5 +1,7 @@
 //! The plan that makes a cluster, or finishes one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use agentkube_contract::{Cluster, MachineKey, Owner, Pool};
 
 use super::{Action, Known, Machine, Plan, Providers, Work};
@@ -60,31 +62,38 @@ impl Plan {
 fn machines(owner: &Owner, wanted: &Cluster, known: &Known, providers: &Providers) -> (Vec<Machine>, Vec<Machine>) {
     let mut keep = Vec::new();
     let mut surplus = Vec::new();
+    let mut rows: BTreeMap<&str, Vec<&super::KnownMachine>> = BTreeMap::new();
+    for machine in &known.machines {
+        rows.entry(&machine.key.pool).or_default().push(machine);
+    }
     for pool in &wanted.pools {
-        let mut mine: Vec<&super::KnownMachine> =
-            known.machines.iter().filter(|machine| machine.key.pool == pool.name).collect();
+        let mut mine = rows.remove(pool.name.as_str()).unwrap_or_default();
         mine.sort_by_key(|machine| machine.key.index);
         let count = pool.count as usize;
         for (position, machine) in mine.iter().enumerate() {
             let machine = known_machine(machine, providers);
             if position < count { keep.push(machine) } else { surplus.push(machine) }
         }
-        let indices = free_indices(owner, pool, known).take(count.saturating_sub(mine.len()));
+        let indices = free_indices(owner, pool, known, &mine).take(count.saturating_sub(mine.len()));
         keep.extend(indices.map(|index| new_machine(owner, pool, index, providers)));
     }
-    let pools: Vec<&str> = wanted.pools.iter().map(|pool| pool.name.as_str()).collect();
-    let stray = known.machines.iter().filter(|machine| !pools.contains(&machine.key.pool.as_str()));
-    surplus.extend(stray.map(|machine| known_machine(machine, providers)));
+    // Of pools that are no longer wanted.
+    surplus.extend(rows.into_values().flatten().map(|machine| known_machine(machine, providers)));
     keep.sort_by(|a, b| a.key.cmp(&b.key));
     (keep, surplus)
 }
 
 /// Indices, lowest first, that neither a row nor a Node of the pool has. They never move: a machine keeps its index when
 /// one before it goes.
-fn free_indices<'a>(owner: &'a Owner, pool: &'a Pool, known: &'a Known) -> impl Iterator<Item = u32> + 'a {
+fn free_indices<'a>(
+    owner: &'a Owner,
+    pool: &'a Pool,
+    known: &'a Known,
+    mine: &[&super::KnownMachine],
+) -> impl Iterator<Item = u32> + use<'a> {
+    let taken: BTreeSet<u32> = mine.iter().map(|machine| machine.key.index).collect();
     (1..).filter(move |index| {
-        let key = MachineKey::new(&owner.cluster, &pool.name, *index);
-        !known.nodes.contains(&key.name) && !known.machines.iter().any(|machine| machine.key == key)
+        !taken.contains(index) && !known.nodes.contains(&MachineKey::new(&owner.cluster, &pool.name, *index).name)
     })
 }
 

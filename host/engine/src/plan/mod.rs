@@ -8,6 +8,8 @@ mod render;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use agentkube_contract::MachineKey;
 use serde::{Deserialize, Serialize};
 
@@ -144,23 +146,23 @@ pub struct Plan {
     pub cluster: String,
     /// The steps.
     pub steps: Vec<Step>,
+    /// Their ids.
+    #[serde(skip)]
+    ids: HashSet<String>,
 }
 
 impl Plan {
     fn new(action: Action, cluster: &str) -> Self {
-        Plan { action, cluster: cluster.to_owned(), steps: Vec::new() }
+        Plan { action, cluster: cluster.to_owned(), steps: Vec::new(), ids: HashSet::new() }
     }
 
     fn add(&mut self, id: impl Into<String>, work: Work, provider: Option<&str>, after: &[&str]) -> String {
         let id = id.into();
         // Steps that this plan does not have need not be waited for.
-        let after = after.iter().filter(|id| self.has(id)).map(|id| (*id).to_owned()).collect();
+        let after = after.iter().filter(|id| self.ids.contains(**id)).map(|id| (*id).to_owned()).collect();
+        self.ids.insert(id.clone());
         self.steps.push(Step { id: id.clone(), work, after, provider: provider.map(str::to_owned), done: false });
         id
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.steps.iter().any(|step| step.id == id)
     }
 
     /// Marks the steps that an earlier run finished.

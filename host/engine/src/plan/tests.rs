@@ -74,6 +74,17 @@ create of kabc: 17 steps
     assert_eq!(plan.to_string(), expected);
 }
 
+/// Planned on a thread that others wait for: what grows with the square of the machines would stop them all.
+#[test]
+fn the_largest_cluster_is_planned_and_planned_again() {
+    let pools = [("a", 1000), ("b", 1000), ("c", 1000), ("d", 1000), ("e", 1000)];
+    let plan = Plan::create(&owner(), &cluster(&pools), &Known::default(), &providers(false), "abcdef");
+    assert_eq!((plan.machines().count(), plan.steps.len()), (5000, 9 + 4 * 5000));
+    let all: Vec<(&str, u32)> = pools.iter().flat_map(|(pool, count)| (1..=*count).map(|n| (*pool, n))).collect();
+    let again = Plan::create(&owner(), &cluster(&pools), &known(&all), &providers(false), "abcdef");
+    assert_eq!(names(&again), names(&plan));
+}
+
 #[cfg(not(feature = "sabotage-undo"))]
 #[test]
 fn a_delete_removes_machines_first_also_those_only_intended() {
