@@ -1,5 +1,7 @@
 //! `agentkube plan`: what a job would do.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use miette::miette;
@@ -31,8 +33,14 @@ fn is_path(subject: &str) -> bool {
     subject.contains('/') || subject.ends_with(".json") || Path::new(subject).exists()
 }
 
+/// Most bytes of a description that are read.
+const LARGEST: u64 = 16 << 20;
+
 fn description(file: &str) -> miette::Result<serde_json::Value> {
-    let text = std::fs::read_to_string(file)
+    // A description is small, and what is piped in has no length.
+    let mut text = String::new();
+    File::open(file)
+        .and_then(|file| file.take(LARGEST).read_to_string(&mut text))
         .map_err(|error| miette!(code = "FILE", help = HELP, "cannot read {file}: {error}"))?;
     serde_json::from_str(&text).map_err(|error| miette!(code = "DESCRIPTION", help = HELP, "{file}: no JSON: {error}"))
 }

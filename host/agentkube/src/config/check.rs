@@ -2,6 +2,7 @@
 
 use agentkube_manifest::Role;
 use agentkube_sandbox::connections::config::{Auth, SecretSource};
+use agentkube_sandbox::connections::secret::read_secret;
 use agentkube_sandbox::suggestion;
 
 use super::{Config, Problem, Source};
@@ -236,8 +237,7 @@ impl Config {
 fn present(secret: &SecretSource) -> Result<(), String> {
     let (whence, value) = match secret {
         SecretSource::File(path) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let text = read_secret(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             (path.display().to_string(), text)
         }
         SecretSource::Env(name) => {

@@ -150,4 +150,12 @@ mod tests {
         let problem = source("data-dir = \n").parse::<Sample>().unwrap_err();
         assert!(problem.to_string().starts_with("agentkube.toml:1:12:"), "{problem}");
     }
+
+    #[test]
+    fn a_secret_that_stands_where_its_table_belongs_is_not_repeated() {
+        let message = "unknown variant `hunter2`, expected one of `file`, `env`, `value`";
+        assert!(!discreet(message).contains("hunter2"));
+        let typo = "unknown variant `valu`, expected one of `file`, `env`, `value`";
+        assert_eq!(discreet(typo), typo);
+    }
 }

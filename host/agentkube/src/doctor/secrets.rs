@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use agentkube_sandbox::connections::config::{Auth, Kubernetes, SecretSource};
+use agentkube_sandbox::connections::secret::read_secret;
 
 use super::Found;
 use super::host::open_to_others;
@@ -47,12 +48,12 @@ fn source(kind: Kind, name: &str, secret: &SecretSource) -> Found {
 
 fn file(kind: Kind, name: &str, path: &Path) -> Found {
     let shown = path.display();
-    let about = match std::fs::read(path).and_then(|bytes| Ok((bytes, path.metadata()?))) {
+    let about = match read_secret(path).and_then(|text| Ok((text, path.metadata()?))) {
         Err(error) => {
             let remedy = "make it readable for the daemon's user, or name another file";
             return Found::error(kind, name, "SECRET_UNREADABLE", format!("cannot read {shown}: {error}"), remedy);
         }
-        Ok((bytes, _)) if bytes.trim_ascii().is_empty() => {
+        Ok((text, _)) if text.trim().is_empty() => {
             return Found::error(kind, name, "SECRET_UNREADABLE", format!("{shown} is empty"), "put the secret there");
         }
         Ok((_, about)) => about,

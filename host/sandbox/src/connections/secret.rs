@@ -1,6 +1,7 @@
 //! Secret values: read when used, so that a rotated token file takes effect, and wiped when dropped.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -50,7 +51,7 @@ impl Secret {
             return Ok(cached.value.clone());
         }
         let value = Zeroizing::new(match &self.source {
-            SecretSource::File(path) => fs::read_to_string(path).map_err(|e| self.error(e))?.trim().to_owned(),
+            SecretSource::File(path) => read_secret(path).map_err(|e| self.error(e))?.trim().to_owned(),
             SecretSource::Env(name) => std::env::var(name).map_err(|e| self.error(e))?,
             SecretSource::Value(value) => value.clone(),
         });
@@ -64,6 +65,16 @@ impl Secret {
     fn error(&self, why: impl std::fmt::Display) -> Error {
         Error::Secret { what: format!("secret from {:?}", self.source), message: why.to_string() }
     }
+}
+
+/// What a secret's file holds. Nothing is waited for, nor read without end: pipes and devices are none.
+pub fn read_secret(path: &Path) -> std::io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    let about = fs::metadata(path)?;
+    if !about.is_file() || about.len() > MOST {
+        return Err(std::io::Error::other("it is no plain file of at most 1 MiB"));
+    }
+    fs::read_to_string(path)
 }
 
 #[cfg(test)]
